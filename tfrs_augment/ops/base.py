@@ -1,0 +1,171 @@
+"""What every op is: a frozen dataclass that is its own configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import tensorflow as tf
+
+from tfrs_augment.errors import DataError, InvalidArgumentError, close_matches
+from tfrs_augment.features import FeatureBatch
+from tfrs_augment.ops.fitted import FittedState, Requirement
+from tfrs_augment.rng import Column, KeyedRng
+from tfrs_augment.schema import KINDS, kind_of_dtype
+
+Params = Mapping[str, Any]
+
+_REGISTRY: dict[str, type[Op]] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Op:
+    """One augmentation.
+
+    `draw` chooses what to do to each row, `apply` does it: two views can share a draw, a plot can show it,
+    and a test can repeat it. Both are pure TensorFlow functions of columns.
+
+    Attributes:
+      rate: the chance that a value (or a row, as the op says) is changed, in [0, 1].
+      id: what the op's random numbers hang on, so that another op in the policy does not reshuffle them.
+        By default the class and its features; a policy makes it unique.
+      fitted: the statistics that the op asked for by `requirements`, given by the policy.
+    """
+
+    rate: float = dataclasses.field(default=1.0, kw_only=True)
+    id: str = dataclasses.field(default="", kw_only=True)
+    fitted: FittedState | None = dataclasses.field(default=None, kw_only=True, compare=False, repr=False)
+
+    scope: ClassVar[str] = "row"
+    """What a row's result depends on: "row" (itself), "batch", or "dataset" (fitted statistics)."""
+    stage: ClassVar[str] = "feature"
+    """Where it acts: "feature", "embedding" or "loss"."""
+    kinds: ClassVar[tuple[str, ...]] = KINDS
+    """The kinds of feature that it takes."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _REGISTRY[cls.__name__] = cls
+
+    def __post_init__(self):
+        for name in self.features:
+            if not isinstance(name, str) or not name:
+                raise self.invalid("features", "must be non-empty strings", name)
+        if not self.features:
+            raise self.invalid("features", "must name at least one feature", self.features)
+        if not isinstance(self.rate, int | float) or not 0 <= self.rate <= 1:
+            raise self.invalid("rate", "must be in [0, 1]", self.rate)
+        if not isinstance(self.id, str):
+            raise self.invalid("id", "must be a string", self.id)
+        if not self.id:
+            snake = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+            object.__setattr__(self, "id", f"{snake}:{','.join(self.features)}")
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the features that the op changes."""
+        return (self.feature,)
+
+    def requirements(self) -> tuple[Requirement, ...]:
+        """The statistics that must be fitted before the op can draw."""
+        return ()
+
+    def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
+        """Chooses what to do to each row.
+
+        Args:
+          batch: the batch as it is before this op.
+          rng: the op's random numbers.
+
+        Returns:
+          Named tensors, nested as the op likes, that `apply` takes.
+        """
+        raise TypeError(f"{type(self).__name__} must define draw(batch, rng).")
+
+    def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
+        """Does what was drawn: returns a batch with this op's features changed, the rest the same objects."""
+        raise TypeError(f"{type(self).__name__} must define apply(batch, params).")
+
+    def __call__(self, batch: FeatureBatch, rng: KeyedRng) -> FeatureBatch:
+        return self.apply(batch, self.draw(batch, rng))
+
+    def __str__(self) -> str:
+        shown = ", ".join(repr(name) for name in self.features[:3])
+        return f"{type(self).__name__} {shown}{', ...' if len(self.features) > 3 else ''}"
+
+    def invalid(self, argument: str, rule: str, value: Any) -> InvalidArgumentError:
+        """The error for an argument that breaks its rule."""
+        return InvalidArgumentError(f"`{argument}` {rule}. Received: {argument}={value!r} ({self}).")
+
+    def column(self, batch: FeatureBatch, name: str) -> Column:
+        """A column of the batch, its kind checked."""
+        column = batch[name]
+        kind = kind_of_dtype(column.dtype)
+        if kind not in self.kinds:
+            raise DataError(
+                f"{self} takes {' or '.join(self.kinds)} features. Received: '{name}' of type "
+                f"{column.dtype.name}."
+            )
+        return column
+
+    def statistic(self, requirement: Requirement) -> Mapping[str, Any]:
+        """Arrays that were fitted for the op.
+
+        Raises:
+          InvalidArgumentError: the op is not fitted.
+        """
+        if self.fitted is None:
+            raise InvalidArgumentError(
+                f"{self} needs the {requirement}, which is not fitted. "
+                "Fit the policy first: policy = aug.fitting.fit(policy, data)."
+            )
+        return self.fitted[requirement]
+
+    def get_config(self) -> dict[str, Any]:
+        """The op as JSON values: its class under "op" and every argument."""
+        config: dict[str, Any] = {"op": type(self).__name__}
+        for field in dataclasses.fields(self):
+            if field.name != "fitted":
+                value = getattr(self, field.name)
+                config[field.name] = list(value) if isinstance(value, tuple) else value
+        return config
+
+
+def op_from_config(config: Mapping[str, Any], where: str) -> Op:
+    """Builds an op from JSON values.
+
+    Args:
+      config: what `Op.get_config` returns; arguments that have a default may be left out.
+      where: the place in the file, for messages, such as "ops[2]".
+
+    Raises:
+      InvalidArgumentError: an unknown op, an unknown or missing argument, or a value that breaks its rule.
+    """
+    if not isinstance(config, Mapping) or "op" not in config:
+        raise InvalidArgumentError(f'{where} must be an object with an "op". Received: {config!r}.')
+    arguments = {name: tuple(v) if isinstance(v, list) else v for name, v in config.items() if name != "op"}
+    name = config["op"]
+    if name not in _REGISTRY:
+        raise InvalidArgumentError(f"{where}: there is no op '{name}'. {close_matches(str(name), _REGISTRY)}")
+    cls = _REGISTRY[name]
+    fields = {f.name: f for f in dataclasses.fields(cls) if f.name != "fitted"}
+    for argument in arguments:
+        if argument not in fields:
+            raise InvalidArgumentError(
+                f"{where} ({name}): unknown argument '{argument}'. {close_matches(argument, fields)}"
+            )
+    for field in fields.values():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and field.name not in arguments:
+            raise InvalidArgumentError(f"{where} ({name}): the argument '{field.name}' is missing.")
+    try:
+        return cls(**arguments)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{where}: {error}") from error
+
+
+def select(mask: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
+    """`new` where the mask is set, `old` elsewhere, in the dtype of `old`."""
+    return tf.where(mask, tf.cast(new, old.dtype), old)

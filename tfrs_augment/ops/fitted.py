@@ -1,0 +1,149 @@
+"""What ops learnt from the data: arrays and JSON, never a pickle."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from tfrs_augment.errors import DataError, InvalidArgumentError
+
+FORMAT_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Requirement:
+    """A statistic that an op needs of a feature.
+
+    Attributes:
+      statistic: "marginal" (the values and their counts) or "moments" (count, mean, standard deviation).
+      feature: the feature's name.
+    """
+
+    statistic: str
+    feature: str
+
+    def __str__(self) -> str:
+        return f"{self.statistic} of '{self.feature}'"
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedState:
+    """Statistics of features, by requirement.
+
+    A "marginal" has `values` (int64 `[n]`, or for bytes `data` uint8 and `offsets` int64 `[n + 1]`) and
+    `counts` int64 `[n]`, in the order of falling counts, then of values. "moments" has `count`, `mean` and
+    `stddev`, float64 scalars; the standard deviation is that of the population.
+
+    Attributes:
+      arrays: requirement to its named arrays.
+    """
+
+    arrays: Mapping[Requirement, Mapping[str, np.ndarray]]
+
+    def __getitem__(self, requirement: Requirement) -> Mapping[str, np.ndarray]:
+        if requirement not in self.arrays:
+            known = ", ".join(str(r) for r in self.arrays) or "nothing"
+            raise InvalidArgumentError(
+                f"The fitted state lacks the {requirement}; it holds {known}. Fit it on data that have "
+                "the feature: aug.fitting.fit(policy, data)."
+            )
+        return self.arrays[requirement]
+
+    def digest(self) -> str:
+        """A hash of the content, SHA-256 in hexadecimal."""
+        digest = hashlib.sha256()
+        for requirement in sorted(self.arrays, key=str):
+            for name, array in sorted(self.arrays[requirement].items()):
+                array = np.ascontiguousarray(array)
+                digest.update(f"{requirement}/{name}/{array.dtype.str}/{array.shape}".encode())
+                digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def get_config(self) -> dict:
+        """The state as JSON values; arrays as base64."""
+        entries = []
+        for requirement, arrays in sorted(self.arrays.items(), key=lambda item: str(item[0])):
+            entries.append(
+                {
+                    "statistic": requirement.statistic,
+                    "feature": requirement.feature,
+                    "arrays": {
+                        name: {
+                            "dtype": np.asarray(array).dtype.str,
+                            "shape": list(np.shape(array)),
+                            "data": base64.b64encode(np.ascontiguousarray(array).tobytes()).decode(),
+                        }
+                        for name, array in sorted(arrays.items())
+                    },
+                }
+            )
+        return {"format_version": FORMAT_VERSION, "statistics": entries}
+
+    @classmethod
+    def from_config(cls, config: Mapping) -> FittedState:
+        """The inverse of `get_config`."""
+        _check_version(config.get("format_version"), "fitted state")
+        return cls(
+            {
+                Requirement(entry["statistic"], entry["feature"]): {
+                    name: np.frombuffer(base64.b64decode(a["data"]), np.dtype(a["dtype"])).reshape(a["shape"])
+                    for name, a in entry["arrays"].items()
+                }
+                for entry in config["statistics"]
+            }
+        )
+
+    def save(self, folder: str | pathlib.Path) -> None:
+        """Writes `fitted.json` (what is there) and `fitted.npz` (the arrays) to a folder."""
+        folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        index, arrays = [], {}
+        for number, (requirement, content) in enumerate(sorted(self.arrays.items(), key=lambda i: str(i[0]))):
+            index.append({"statistic": requirement.statistic, "feature": requirement.feature, "number": number})
+            arrays.update({f"{number}/{name}": array for name, array in content.items()})
+        np.savez(folder / "fitted.npz", **arrays)
+        text = json.dumps({"format_version": FORMAT_VERSION, "statistics": index}, indent=2)
+        (folder / "fitted.json").write_text(text + "\n")
+
+    @classmethod
+    def load(cls, folder: str | pathlib.Path) -> FittedState:
+        """Reads what `save` wrote.
+
+        Raises:
+          DataError: the folder holds no fitted state, or one of a newer format.
+        """
+        folder = pathlib.Path(folder)
+        try:
+            index = json.loads((folder / "fitted.json").read_text())
+            with np.load(folder / "fitted.npz", allow_pickle=False) as archive:
+                stored = {name: archive[name] for name in archive.files}
+        except (OSError, ValueError) as error:
+            raise DataError(f"'{folder}' holds no fitted state that can be read: {error}") from error
+        _check_version(index.get("format_version"), f"fitted state in '{folder}'")
+        arrays = {}
+        for entry in index["statistics"]:
+            prefix = f"{entry['number']}/"
+            arrays[Requirement(entry["statistic"], entry["feature"])] = {
+                name.removeprefix(prefix): array for name, array in stored.items() if name.startswith(prefix)
+            }
+        return cls(arrays)
+
+
+def _check_version(version, what: str) -> None:
+    if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+        raise DataError(
+            f"The {what} must have a format_version from 1 to {FORMAT_VERSION}. Received: {version!r}. "
+            "A higher one was written by a newer tfrs-augment: upgrade."
+        )
+
+
+def bytes_table(arrays: Mapping[str, np.ndarray]) -> list[bytes]:
+    """The values of a marginal of a bytes feature."""
+    data, offsets = arrays["data"].tobytes(), arrays["offsets"]
+    return [data[start:end] for start, end in zip(offsets[:-1], offsets[1:], strict=True)]

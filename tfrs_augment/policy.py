@@ -1,0 +1,247 @@
+"""The policy: which ops, in which order, drawn from which keys. Declared once, used everywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfrs_augment.errors import InvalidArgumentError, close_matches
+from tfrs_augment.features import FeatureBatch, as_column, row_keys
+from tfrs_augment.ops.base import Op, op_from_config
+from tfrs_augment.ops.fitted import FittedState, Requirement
+from tfrs_augment.rng import Column, KeyedRng
+from tfrs_augment.schema import Schema
+
+FORMAT_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationPolicy:
+    """Augmentations to apply to rows, and what their random numbers hang on.
+
+    A row's augmentation is a pure function of (seed, the row's key features, draw number, op id): the same
+    inside a model, in tf.data and in a Beam job, in any batch and on any number of workers.
+
+    Args:
+      ops: the ops, applied in this order.
+      seed: an integer in [0, 2**63); 0 is a seed like any other.
+      key_features: names of the features whose values together tell one row from another, such as
+        ("user_id", "movie_id", "timestamp"). Rows with equal keys get equal draws. Keys are read before the
+        first op, so a key feature may itself be augmented.
+      fitted: the statistics that some ops ask for; see `requirements` and `aug.fitting.fit`.
+
+    Raises:
+      InvalidArgumentError: an argument breaks its rule, or two ops have the same explicit id.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> import tfrs_augment as aug
+      >>> policy = aug.AugmentationPolicy(
+      ...     [aug.ops.IdDropout("movie_id", rate=0.5), aug.ops.GaussianNoise("age", stddev=2.0)],
+      ...     seed=7,
+      ...     key_features=("user_id", "movie_id"),
+      ... )
+      >>> rows = {"user_id": tf.constant(["1"]), "movie_id": tf.constant(["50"]), "age": tf.constant([24.0])}
+      >>> first, again = policy.augment(rows, draw=3), policy.augment(rows, draw=3)
+      >>> bool(first["age"] == again["age"])
+      True
+    """
+
+    ops: tuple[Op, ...]
+    _: dataclasses.KW_ONLY
+    seed: int = 0
+    key_features: tuple[str, ...] = ()
+    fitted: FittedState | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    def __post_init__(self):
+        if isinstance(self.ops, Op):
+            raise InvalidArgumentError(f"`ops` must be a list of ops. Received: ops={self.ops!r}.")
+        ops = tuple(self.ops)
+        for op in ops:
+            if not isinstance(op, Op):
+                raise InvalidArgumentError(f"`ops` must hold ops of aug.ops. Received: {op!r}.")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 1 << 63:
+            raise InvalidArgumentError(f"`seed` must be an integer in [0, 2**63). Received: seed={self.seed!r}.")
+        keys = (self.key_features,) if isinstance(self.key_features, str) else tuple(self.key_features)
+        if not all(isinstance(name, str) and name for name in keys) or len(set(keys)) < len(keys):
+            raise InvalidArgumentError(
+                f"`key_features` must be distinct feature names. Received: key_features={keys!r}."
+            )
+        object.__setattr__(self, "key_features", keys)
+        object.__setattr__(self, "ops", _with_unique_ids(ops, self.fitted))
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features that the ops change, in the order of their first use."""
+        return tuple(dict.fromkeys(name for op in self.ops for name in op.features))
+
+    def requirements(self) -> tuple[Requirement, ...]:
+        """The statistics that the ops ask for."""
+        return tuple(dict.fromkeys(r for op in self.ops for r in op.requirements()))
+
+    def missing_requirements(self) -> tuple[Requirement, ...]:
+        """The statistics that the ops ask for and that `fitted` lacks."""
+        held = self.fitted.arrays if self.fitted is not None else {}
+        return tuple(r for r in self.requirements() if r not in held)
+
+    def with_fitted(self, fitted: FittedState | None) -> AugmentationPolicy:
+        """The policy with fitted statistics, for example those of `FittedState.load(folder)`."""
+        return dataclasses.replace(self, fitted=fitted)
+
+    def check(self, schema: Schema) -> None:
+        """Checks that the data have what the ops and the keys need.
+
+        Raises:
+          UnknownFeatureError: a feature is missing; the message lists close matches.
+          DataError: a feature is of a kind that its op does not take.
+        """
+        for op in self.ops:
+            for name in op.features:
+                schema.require(name, op.kinds, str(op))
+        for name in self.key_features:
+            schema.require(name, ("bytes", "int64", "float"), "key_features")
+
+    def row_keys(self, features: Mapping[str, Column]) -> tf.Tensor:
+        """The keys of rows: uint64 `[batch]`, a hash of the key features.
+
+        Raises:
+          InvalidArgumentError: the policy has no key features.
+          UnknownFeatureError: a key feature is missing from `features`.
+        """
+        if not self.key_features:
+            raise InvalidArgumentError(
+                "The policy has no key_features, so rows cannot be told apart. "
+                "Name some, such as key_features=('user_id', 'item_id', 'timestamp')."
+            )
+        return row_keys(features, self.key_features)
+
+    def augment(
+        self,
+        features: Mapping[str, Column],
+        *,
+        draw: int | tf.Tensor = 0,
+        keys: tf.Tensor | None = None,
+    ) -> dict[str, Column]:
+        """Augments a batch; a pure TensorFlow function, for eager code, a graph or `tf.data`'s `map`.
+
+        Args:
+          features: name to a dense column `[batch]` or `[batch, ...]`, or a ragged one `[batch, None]`.
+          draw: the draw number, an integer or an integer tensor, scalar or `[batch]`. Other draw numbers
+            give other augmentations of the same rows.
+          keys: uint64 `[batch]`, row keys to use in place of the key features'.
+
+        Returns:
+          A new dict; the features that no op changes are the same objects as in `features`.
+
+        Raises:
+          UnknownFeatureError: an op's feature or a key feature is missing.
+          DataError: a feature is of a type or shape that its op does not take.
+          InvalidArgumentError: an op is not fitted, or the policy has no key features.
+        """
+        columns = dict(features)
+        for name in self.features:
+            if name in columns:
+                columns[name] = as_column(name, columns[name])
+        batch = FeatureBatch(columns, self.row_keys(features) if keys is None else keys)
+        rng = KeyedRng(self.seed, batch.keys, draw)
+        for op in self.ops:
+            batch = op(batch, rng.fork(op.id))
+        return dict(batch.columns)
+
+    def get_config(self) -> dict[str, Any]:
+        """The policy as JSON values, without the fitted statistics."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "seed": self.seed,
+            "key_features": list(self.key_features),
+            "ops": [op.get_config() for op in self.ops],
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> AugmentationPolicy:
+        """The inverse of `get_config`.
+
+        Raises:
+          InvalidArgumentError: a newer format, an unknown field, op or argument, or a value that breaks its
+            rule; the message says where.
+        """
+        if not isinstance(config, Mapping):
+            raise InvalidArgumentError(f"A policy must be a JSON object. Received: {config!r}.")
+        version = config.get("format_version")
+        if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
+            raise InvalidArgumentError(
+                f"`format_version` must be from 1 to {FORMAT_VERSION}. Received: {version!r}. "
+                "A higher one was written by a newer tfrs-augment: upgrade."
+            )
+        known = ("format_version", "seed", "key_features", "ops")
+        for name in config:
+            if name not in known:
+                raise InvalidArgumentError(f"Unknown field '{name}' in the policy. {close_matches(name, known)}")
+        entries = config.get("ops", [])
+        if not isinstance(entries, Sequence) or isinstance(entries, str):
+            raise InvalidArgumentError(f"`ops` must be a list. Received: ops={entries!r}.")
+        ops = [op_from_config(entry, f"ops[{i}]") for i, entry in enumerate(entries)]
+        return cls(ops, seed=config.get("seed", 0), key_features=config.get("key_features", ()))
+
+    def to_json(self) -> str:
+        """The policy as JSON text."""
+        return json.dumps(self.get_config(), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> AugmentationPolicy:
+        """Reads a policy from JSON text; see `from_config` for the errors."""
+        try:
+            config = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InvalidArgumentError(f"The policy is not valid JSON: {error}.") from error
+        return cls.from_config(config)
+
+    def save(self, path: str | pathlib.Path) -> None:
+        """Writes the policy as a JSON file; fitted statistics have a `save` of their own."""
+        with tf.io.gfile.GFile(str(path), "w") as file:
+            file.write(self.to_json())
+
+    @classmethod
+    def load(cls, path: str | pathlib.Path) -> AugmentationPolicy:
+        """Reads a policy file.
+
+        Raises:
+          InvalidArgumentError: the file cannot be read or is no policy; the message names the file.
+        """
+        try:
+            with tf.io.gfile.GFile(str(path), "r") as file:
+                text = file.read()
+        except (tf.errors.OpError, UnicodeDecodeError) as error:
+            raise InvalidArgumentError(f"The policy file '{path}' cannot be read: {error}") from error
+        try:
+            return cls.from_json(text)
+        except InvalidArgumentError as error:
+            raise InvalidArgumentError(f"{path}: {error}") from error
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with anything that changes the augmented rows."""
+        content = json.dumps(self.get_config(), sort_keys=True)
+        if self.requirements() and self.fitted is not None:
+            used = FittedState({r: self.fitted[r] for r in self.requirements() if r in self.fitted.arrays})
+            content += used.digest()
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _with_unique_ids(ops: Iterable[Op], fitted: FittedState | None) -> tuple[Op, ...]:
+    """Gives the statistics to the ops, and numbers the ids of repeated ones (`id`, `id#2`, ...)."""
+    result, used = [], set()
+    for op in ops:
+        unique, number = op.id, 1
+        while unique in used:
+            number += 1
+            unique = f"{op.id}#{number}"
+        used.add(unique)
+        result.append(dataclasses.replace(op, id=unique, fitted=fitted))
+    return tuple(result)
