@@ -14,6 +14,10 @@ from collections.abc import Iterable
 class AugmentError(Exception):
     """Base of all errors that the library raises on purpose."""
 
+    # AutoGraph raises an error of traced code again with a longer message, in its own type but where
+    # the constructor is known: this keeps `except InvalidArgumentError` right around `model.fit`.
+    __init__ = Exception.__init__
+
 
 class InvalidArgumentError(AugmentError, ValueError):
     """An argument, or a field of a policy file, breaks its rule."""

@@ -1,0 +1,132 @@
+"""The ids from before an augmentation, for the retrieval tasks that compare candidates by id.
+
+A task's `call` is replaced once, by one that does nothing but while a wrapped model computes a training
+loss in the same thread: what to put in is held by a context variable for that time alone, so replicas that
+trace in threads of their own, evaluation, and other models that share the task never see it.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from tfrs_augment.errors import InvalidArgumentError
+
+_ACTIVE: contextvars.ContextVar[Originals | None] = contextvars.ContextVar(
+    "tfrs_augment_originals", default=None
+)
+_MARK = "_tfrs_augment_guards"
+
+
+class Originals:
+    """The columns of a batch before and after; a context manager for the time of a training loss.
+
+    Args:
+      columns: the columns before, by name.
+      changed: the columns after, those that the policy touches.
+      named: the ids to use in every task, or None to find them by identity.
+    """
+
+    def __init__(self, columns: Mapping[str, Any], changed: Mapping[str, Any], named: Any | None):
+        self._columns, self._changed, self._named = columns, changed, named
+        self._token = None
+
+    def __enter__(self) -> Originals:
+        self._token = _ACTIVE.set(self)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        _ACTIVE.reset(self._token)
+
+    def of(self, candidate_ids: Any, task: tfrs.tasks.Retrieval) -> Any:
+        """What a task gets as `candidate_ids` for those that the model passes.
+
+        Raises:
+          InvalidArgumentError: the task removes accidental hits, the ids are no column of the batch, and a
+            column that may hold ids was augmented: comparing augmented ids would mask every negative.
+        """
+        if self._named is not None:
+            return self._like(candidate_ids)
+        for name, column in self._changed.items():
+            if candidate_ids is column:
+                return self._columns[name]
+        if any(candidate_ids is column for column in self._columns.values()):
+            return candidate_ids
+        suspects = [name for name, column in self._changed.items() if not column.dtype.is_floating]
+        if suspects and getattr(task, "_remove_accidental_hits", False):
+            raise InvalidArgumentError(
+                f"The task '{task.name}' removes accidental hits, and its candidate_ids are no column of the "
+                f"batch: they may come from one that the policy changes ({', '.join(map(repr, suspects))}). "
+                "Name the column that holds the ids, wrap(model, policy, original_ids='movie_id'), or pass a "
+                "function of the original features that gives what compute_loss passes, "
+                "original_ids=lambda features: lookup(features['movie_id']). Received: "
+                f"candidate_ids={candidate_ids}."
+            )
+        return candidate_ids
+
+    def _like(self, candidate_ids: Any) -> tf.Tensor:
+        """The named ids in the type and rank of what the model passes."""
+        passed, named = tf.convert_to_tensor(candidate_ids), tf.convert_to_tensor(self._named)
+        if tf.executing_eagerly() is False and isinstance(named, tf.__internal__.EagerTensor):
+            raise InvalidArgumentError(
+                "`original_ids` cannot reach a tf.function that is called by a compute_loss that runs eagerly. "
+                "Make the step that calls compute_loss the tf.function."
+            )
+        if passed.dtype != named.dtype:
+            if tf.string in (passed.dtype, named.dtype):
+                raise InvalidArgumentError(
+                    f"`original_ids` must give ids of the type of candidate_ids. Received: {named.dtype.name} "
+                    f"for {passed.dtype.name}. Pass a function of the original features that gives what "
+                    "compute_loss passes, original_ids=lambda features: lookup(features['movie_id'])."
+                )
+            named = tf.cast(named, passed.dtype)
+        return (
+            named if passed.shape.rank == named.shape.rank else tf.reshape(named, tf.shape(passed))
+        )
+
+
+def guard(model: tf.Module) -> None:
+    """Makes the retrieval tasks anywhere in a model ask for the original ids."""
+    for task in _tasks(model):
+        if not hasattr(vars(task).get("call"), _MARK):
+            task.call = _asking(task)
+
+
+def release(model: tf.Module) -> None:
+    """Undoes `guard`."""
+    for task in _tasks(model):
+        original = getattr(vars(task).get("call"), _MARK, None)
+        if original is not None:
+            del task.call
+            if original != task.call:
+                task.call = original
+
+
+def _tasks(model: tf.Module) -> list[tfrs.tasks.Retrieval]:
+    return [module for module in model.submodules if isinstance(module, tfrs.tasks.Retrieval)]
+
+
+def _asking(task: tfrs.tasks.Retrieval):
+    """The task's `call`, with the original ids put in while a wrapped model asks for it."""
+    original = task.call
+    names = list(inspect.signature(original).parameters)
+    position = names.index("candidate_ids") if "candidate_ids" in names else len(names)
+
+    def call(*args, **kwargs):
+        active = _ACTIVE.get()
+        if active is not None:
+            if kwargs.get("candidate_ids") is not None:
+                kwargs["candidate_ids"] = active.of(kwargs["candidate_ids"], task)
+            elif len(args) > position and args[position] is not None:
+                args = (*args[:position], active.of(args[position], task), *args[position + 1 :])
+        return original(*args, **kwargs)
+
+    functools.update_wrapper(call, original)
+    setattr(call, _MARK, original)
+    return call

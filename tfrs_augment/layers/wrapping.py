@@ -1,0 +1,234 @@
+"""Augmentation around a whole TensorFlow Recommenders model, without a change to its code."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+import tf_keras
+
+from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError, close_matches
+from tfrs_augment.layers import candidates
+from tfrs_augment.layers.columns import (
+    augment_columns,
+    check_policy,
+    columns_by_name,
+    copied,
+    is_training,
+)
+from tfrs_augment.policy import AugmentationPolicy
+
+OriginalIds = str | Callable[[Mapping[str, Any]], tf.Tensor]
+
+
+def wrap(
+    model: tfrs.Model,
+    policy: AugmentationPolicy,
+    *,
+    original_ids: OriginalIds | None = None,
+    key: str | None = None,
+    draw: int | tf.Variable | None = None,
+) -> tfrs.Model:
+    """Makes a model augment its features while it trains; evaluation and serving stay as they are.
+
+    The instance is changed in place: its `compute_loss` passes an augmented copy of the features on to the
+    class's. Nothing else changes: attributes, variables and their paths, checkpoints and saved files are
+    those of the model without `wrap`, and load into either. The towers contain no augmentation. Wrapping
+    again replaces the policy; `unwrap` takes it out.
+
+    The draw number is `model.optimizer.iterations`, which every checkpoint of a compiled model already
+    holds: training that resumes goes on with the right number, and no variable is added to the model. It is
+    read whenever the model trains, so `compile` may come before or after. A model without an optimizer of
+    its own (a custom loop) counts its training calls in a variable that no checkpoint knows, from 0 in each
+    process; pass `draw=optimizer.iterations` there.
+
+    Every `tfrs.tasks.Retrieval` in the model gets the ids from before the augmentation as `candidate_ids`:
+    ids that were dropped to one token are all equal, and `remove_accidental_hits` would take every negative
+    out of the loss. Without `original_ids`, a `candidate_ids` that is one of the batch's columns is
+    recognized. `candidate_sampling_probability` is passed on as `compute_loss` gives it: look it up by the
+    original ids, from a column that the policy does not change.
+
+    Args:
+      model: any `tfrs.Model`; `compute_loss` must take a dict of features, or a tuple of it with labels and
+        weights. Nested dicts are opened: a column goes by its innermost name.
+      policy: a policy, fitted if its ops ask for it.
+      original_ids: the column that holds the candidates' ids; or a function from the dict of original
+        features to the ids, in the form that `compute_loss` passes them on, for ids that it computes
+        (such as by a lookup). It serves every Retrieval task; leave it out where tasks have other ids.
+      key: None to draw by the policy's key features, or "position" to draw by a row's place in the batch
+        (and its replica). Rows with equal keys get equal draws.
+      draw: the draw number, an integer or an integer variable. Default: see above.
+
+    Returns:
+      The same instance.
+
+    Raises:
+      InvalidArgumentError: the model is no `tfrs.Model`, or an argument breaks its rule; and in training, if
+        a task removes accidental hits by ids that cannot be traced to a column.
+      UnknownFeatureError: in training, if a key feature, an op's feature or `original_ids` is missing.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> import tfrs_augment as aug
+      >>> from tfrs_augment.layers import wrap
+      >>> import tensorflow_recommenders as tfrs
+      >>> class Model(tfrs.Model):
+      ...     def compute_loss(self, features, training=False):
+      ...         return tf.reduce_sum(features["age"])
+      >>> policy = aug.AugmentationPolicy([aug.ops.FeatureMask("age", rate=1.0)], key_features=["user_id"])
+      >>> model = wrap(Model(), policy)
+      >>> rows = {"user_id": tf.constant(["1"]), "age": tf.constant([24.0])}
+      >>> float(model.compute_loss(rows, training=True)), float(model.compute_loss(rows))
+      (0.0, 24.0)
+    """
+    if not isinstance(model, tfrs.Model):
+        raise InvalidArgumentError(
+            f"`model` must be a tfrs.Model. Received: a {type(model).__module__}.{type(model).__name__}. "
+            "In other models put the layer aug.layers.Augment(policy) in front."
+        )
+    check_policy(policy, key, "wrap")
+    if not (
+        original_ids is None
+        or callable(original_ids)
+        or (isinstance(original_ids, str) and original_ids)
+    ):
+        raise InvalidArgumentError(
+            "`original_ids` must be None, the name of a column, or a function of the original features. "
+            f"Received: original_ids={original_ids!r}."
+        )
+    unwrap(model)
+    compute_loss = _AugmentedLoss(model, policy, original_ids=original_ids, key=key, draw=draw)
+    model.compute_loss = compute_loss
+    _forget_traces(model)
+    return model
+
+
+def unwrap(model: tfrs.Model) -> tfrs.Model:
+    """Undoes `wrap`; a model that is not wrapped is left as it is. Returns the same instance."""
+    wrapped = vars(model).get("compute_loss")
+    if isinstance(wrapped, _AugmentedLoss):
+        del model.compute_loss
+        if wrapped.was_on_instance:
+            model.compute_loss = wrapped.compute_loss
+        candidates.release(model)
+        _forget_traces(model)
+    return model
+
+
+def _forget_traces(model: tfrs.Model) -> None:
+    """Makes `fit` trace its step anew: it keeps the trace of the loss that the model had before."""
+    model.train_function = None
+    model.train_tf_function = None
+
+
+class _AugmentedLoss:
+    """Stands for a model's `compute_loss`.
+
+    An attribute of the instance, for a changed class would also change the names under which Keras saves
+    the model. Keras tracks no attribute that the class has too, so nothing held here is saved.
+    """
+
+    def __init__(self, model, policy, *, original_ids, key, draw):
+        self.was_on_instance = "compute_loss" in vars(model)
+        self.compute_loss = model.compute_loss
+        self._model, self._policy = model, policy
+        self._original_ids, self._key = original_ids, key
+        self._draw, self._calls = draw, None
+        if draw is None:
+            with tf.init_scope(), model.distribute_strategy.scope():
+                self._calls = tf.Variable(
+                    0,
+                    trainable=False,
+                    dtype=tf.int64,
+                    aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+                )
+        parameters = inspect.signature(self.compute_loss).parameters
+        names = list(parameters)
+        self._inputs_name = names[0] if names else "inputs"
+        self._training_position = names.index("training") if "training" in names else 1
+        default = parameters["training"].default if "training" in names else False
+        self._training_default = False if default is inspect.Parameter.empty else default
+        functools.update_wrapper(self, self.compute_loss)
+
+    def __call__(self, *args, **kwargs):
+        training = kwargs.get("training", self._training_default)
+        if len(args) > self._training_position:
+            training = args[self._training_position]
+        if not args and self._inputs_name not in kwargs:
+            return self.compute_loss(*args, **kwargs)  # It says what is missing.
+        inputs = args[0] if args else kwargs[self._inputs_name]
+        if is_training(training, "compute_loss"):
+            features, originals = self._augment(_features_of(inputs))
+        else:
+            features, originals = _features_of(inputs), None
+        inputs = _with_features(inputs, copied(features))
+        if args:
+            args = (inputs, *args[1:])
+        else:
+            kwargs = {**kwargs, self._inputs_name: inputs}
+        if originals is None:
+            return self.compute_loss(*args, **kwargs)
+        candidates.guard(self._model)
+        with originals:
+            return self.compute_loss(*args, **kwargs)
+
+    def _augment(self, features: Mapping[str, Any]):
+        """The augmented features, and the ids of before for the tasks."""
+        columns = columns_by_name(features, self._policy.features + self._policy.key_features)
+        changed = augment_columns(self._policy, columns, draw=self._draw_number(), key=self._key)
+        named = None
+        if callable(self._original_ids):
+            named = tf.convert_to_tensor(self._original_ids(copied(features)))
+        elif self._original_ids is not None:
+            if self._original_ids not in columns:
+                raise UnknownFeatureError(
+                    f"`original_ids` names feature '{self._original_ids}', which is missing from the batch. "
+                    f"{close_matches(self._original_ids, columns)}"
+                )
+            named = columns[self._original_ids]
+        return copied(features, changed), candidates.Originals(columns, changed, named)
+
+    def _draw_number(self) -> int | tf.Tensor:
+        if self._draw is not None:
+            return self._draw if isinstance(self._draw, int) else tf.convert_to_tensor(self._draw)
+        optimizer = getattr(self._model, "optimizer", None)
+        if hasattr(optimizer, "iterations"):
+            with _creation_scope(optimizer):
+                iterations = optimizer.iterations
+            return tf.convert_to_tensor(iterations)
+        draw = self._calls.read_value()
+        self._calls.assign_add(1)
+        return draw
+
+
+def _creation_scope(optimizer):
+    """A scope in which an optimizer may create its step counter on first use, as it does by itself.
+
+    Optimizers of Keras's older kind create it when they first apply gradients, under their own name.
+    """
+    stack = contextlib.ExitStack()
+    if isinstance(optimizer, tf_keras.optimizers.legacy.Optimizer):
+        stack.enter_context(tf_keras.backend.name_scope(optimizer._name))
+    stack.enter_context(tf.init_scope())
+    return stack
+
+
+def _features_of(inputs: Any) -> Mapping[str, Any]:
+    """The dict of features in what `compute_loss` takes."""
+    features = inputs[0] if isinstance(inputs, tuple | list) and inputs else inputs
+    if not isinstance(features, Mapping):
+        raise DataError(
+            "A wrapped model must be given a dict of features, or a tuple of it with labels and weights. "
+            f"Received: a {type(features).__name__}."
+        )
+    return features
+
+
+def _with_features(inputs: Any, features: dict[str, Any]) -> Any:
+    """`inputs` with other features."""
+    return (features, *inputs[1:]) if isinstance(inputs, tuple | list) else features
