@@ -25,7 +25,9 @@ class FeatureBatch:
 
     def __getitem__(self, name: str) -> Column:
         if name not in self.columns:
-            raise UnknownFeatureError(f"The batch has no feature '{name}'. {close_matches(name, self.columns)}")
+            raise UnknownFeatureError(
+                f"The batch has no feature '{name}'. {close_matches(name, self.columns)}"
+            )
         return self.columns[name]
 
     def replace(self, changed: Mapping[str, Column]) -> FeatureBatch:
@@ -96,7 +98,9 @@ def row_keys(features: Mapping[str, Column], names: Sequence[str]) -> tf.Tensor:
             )
         column = as_column(name, features[name])
         if isinstance(column, tf.RaggedTensor):
-            raise DataError(f"Key feature '{name}' must have one value a row. Received: a ragged column.")
+            raise DataError(
+                f"Key feature '{name}' must have one value a row. Received: a ragged column."
+            )
         if column.shape.rank > 1:
             if column.shape.rank != 2 or column.shape[1] != 1:
                 raise DataError(

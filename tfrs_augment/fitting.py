@@ -50,7 +50,11 @@ class MarginalSummary:
         counts = np.array([count for _, count in ordered], np.int64)
         if isinstance(values[0], bytes):
             offsets = np.cumsum([0, *map(len, values)], dtype=np.int64)
-            return {"data": np.frombuffer(b"".join(values), np.uint8), "offsets": offsets, "counts": counts}
+            return {
+                "data": np.frombuffer(b"".join(values), np.uint8),
+                "offsets": offsets,
+                "counts": counts,
+            }
         return {"values": np.array(values, np.int64), "counts": counts}
 
 
@@ -71,7 +75,9 @@ class MomentsSummary:
         distinct, counts = np.unique(values, return_counts=True)
         mantissas, exponents = np.frexp(distinct)
         integers = (mantissas * 2.0**53).astype(np.int64)
-        for integer, exponent, count in zip(integers.tolist(), exponents.tolist(), counts.tolist(), strict=True):
+        for integer, exponent, count in zip(
+            integers.tolist(), exponents.tolist(), counts.tolist(), strict=True
+        ):
             shift = exponent - 53 + self._UNIT
             self._sum += (integer * count) << shift
             self._squares += (integer * integer * count) << (2 * shift)
@@ -86,14 +92,23 @@ class MomentsSummary:
     def arrays(self, requirement: Requirement) -> dict[str, np.ndarray]:
         """The moments as arrays; see `FittedState`."""
         if self.count == 0:
-            raise DataError(f"The {requirement} cannot be fitted: the data hold no finite value of it.")
+            raise DataError(
+                f"The {requirement} cannot be fitted: the data hold no finite value of it."
+            )
         mean = fractions.Fraction(self._sum, self.count << self._UNIT)
         variance = fractions.Fraction(self._squares, self.count << (2 * self._UNIT)) - mean * mean
         return {
             "count": np.array(float(self.count)),
             "mean": np.array(float(mean)),
-            "stddev": np.array(math.sqrt(variance)),
+            "stddev": np.array(_sqrt(variance)),
         }
+
+
+def _sqrt(value: fractions.Fraction) -> float:
+    """The square root of a fraction that may lie outside the range of floats, to 64 bits."""
+    shift = max(0, 64 + (value.denominator.bit_length() - value.numerator.bit_length()) // 2)
+    root = math.isqrt((value.numerator << (2 * shift)) // value.denominator)
+    return float(fractions.Fraction(root, 1 << shift))
 
 
 SUMMARIES = {"marginal": MarginalSummary, "moments": MomentsSummary}

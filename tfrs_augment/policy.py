@@ -66,9 +66,17 @@ class AugmentationPolicy:
         for op in ops:
             if not isinstance(op, Op):
                 raise InvalidArgumentError(f"`ops` must hold ops of aug.ops. Received: {op!r}.")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 1 << 63:
-            raise InvalidArgumentError(f"`seed` must be an integer in [0, 2**63). Received: seed={self.seed!r}.")
-        keys = (self.key_features,) if isinstance(self.key_features, str) else tuple(self.key_features)
+        if (
+            isinstance(self.seed, bool)
+            or not isinstance(self.seed, int)
+            or not 0 <= self.seed < 1 << 63
+        ):
+            raise InvalidArgumentError(
+                f"`seed` must be an integer in [0, 2**63). Received: seed={self.seed!r}."
+            )
+        keys = (
+            (self.key_features,) if isinstance(self.key_features, str) else tuple(self.key_features)
+        )
         if not all(isinstance(name, str) and name for name in keys) or len(set(keys)) < len(keys):
             raise InvalidArgumentError(
                 f"`key_features` must be distinct feature names. Received: key_features={keys!r}."
@@ -182,7 +190,9 @@ class AugmentationPolicy:
         known = ("format_version", "seed", "key_features", "ops")
         for name in config:
             if name not in known:
-                raise InvalidArgumentError(f"Unknown field '{name}' in the policy. {close_matches(name, known)}")
+                raise InvalidArgumentError(
+                    f"Unknown field '{name}' in the policy. {close_matches(name, known)}"
+                )
         entries = config.get("ops", [])
         if not isinstance(entries, Sequence) or isinstance(entries, str):
             raise InvalidArgumentError(f"`ops` must be a list. Received: ops={entries!r}.")
@@ -218,7 +228,9 @@ class AugmentationPolicy:
             with tf.io.gfile.GFile(str(path), "r") as file:
                 text = file.read()
         except (tf.errors.OpError, UnicodeDecodeError) as error:
-            raise InvalidArgumentError(f"The policy file '{path}' cannot be read: {error}") from error
+            raise InvalidArgumentError(
+                f"The policy file '{path}' cannot be read: {error}"
+            ) from error
         try:
             return cls.from_json(text)
         except InvalidArgumentError as error:
@@ -229,7 +241,9 @@ class AugmentationPolicy:
         """16 hexadecimal digits that change with anything that changes the augmented rows."""
         content = json.dumps(self.get_config(), sort_keys=True)
         if self.requirements() and self.fitted is not None:
-            used = FittedState({r: self.fitted[r] for r in self.requirements() if r in self.fitted.arrays})
+            used = FittedState(
+                {r: self.fitted[r] for r in self.requirements() if r in self.fitted.arrays}
+            )
             content += used.digest()
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 

@@ -116,7 +116,9 @@ class KeyedRng:
             starts = tf.gather(column.row_starts(), rows)
             position = tf.range(tf.size(rows, tf.int64)) - tf.cast(starts, tf.int64)
             state = tf.gather(self._state, rows)
-            return self._hash(state, tf.bitwise.right_shift(position, tf.ones_like(position)), stream), position
+            return self._hash(
+                state, tf.bitwise.right_shift(position, tf.ones_like(position)), stream
+            ), position
         per_row = tf.reduce_prod(tf.shape(column, tf.int64)[1:])
         counter = tf.range((per_row + 1) // 2)
         return self._hash(self._state[:, tf.newaxis], counter[tf.newaxis], stream), None
@@ -153,9 +155,16 @@ class KeyedRng:
         """Uniform numbers in [0, 1): float32 multiples of 2**-23; shapes as in `bits`."""
         # The bits become the mantissa of a float in [1, 2): exact everywhere, and cheaper than a cast.
         mantissa = tf.bitwise.right_shift(self.bits(like, stream=stream), tf.constant(9, tf.uint32))
-        return tf.bitcast(tf.bitwise.bitwise_or(mantissa, tf.constant(0x3F800000, tf.uint32)), tf.float32) - 1.0
+        return (
+            tf.bitcast(
+                tf.bitwise.bitwise_or(mantissa, tf.constant(0x3F800000, tf.uint32)), tf.float32
+            )
+            - 1.0
+        )
 
-    def integers(self, high: int | tf.Tensor, like: Column | None = None, *, stream: int | str = 0) -> tf.Tensor:
+    def integers(
+        self, high: int | tf.Tensor, like: Column | None = None, *, stream: int | str = 0
+    ) -> tf.Tensor:
         """Integers in [0, high).
 
         Args:
@@ -171,7 +180,9 @@ class KeyedRng:
         wide = tf.cast(self.bits(like, stream=stream), tf.uint64) * as_word(high)
         return tf.bitcast(tf.bitwise.right_shift(wide, _u64(32)), tf.int64)
 
-    def categorical(self, bounds: tf.Tensor, like: Column | None = None, *, stream: int | str = 0) -> tf.Tensor:
+    def categorical(
+        self, bounds: tf.Tensor, like: Column | None = None, *, stream: int | str = 0
+    ) -> tf.Tensor:
         """Indices drawn from a distribution.
 
         Args:

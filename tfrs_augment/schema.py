@@ -49,7 +49,9 @@ class Schema:
         for record in records:
             try:
                 example = tf.train.Example.FromString(record)
-            except Exception as error:  # Protobuf's DecodeError differs between its implementations.
+            except (
+                Exception
+            ) as error:  # Protobuf's DecodeError differs between its implementations.
                 if type(error).__name__ != "DecodeError":
                     raise
                 continue
@@ -73,10 +75,13 @@ class Schema:
           DataError: the feature's kind is not one of `accepted`.
         """
         if name not in self.kinds:
-            raise UnknownFeatureError(f"{user} names feature '{name}'. {close_matches(name, self.kinds)}")
+            raise UnknownFeatureError(
+                f"{user} names feature '{name}'. {close_matches(name, self.kinds)}"
+            )
         accepted = tuple(accepted)
         if self.kinds[name] not in accepted:
             raise DataError(
-                f"{user} takes {' or '.join(accepted)} features. Received: '{name}' of kind {self.kinds[name]}."
+                f"{user} takes {' or '.join(accepted)} features. "
+                f"Received: '{name}' of kind {self.kinds[name]}."
             )
         return self.kinds[name]

@@ -36,7 +36,9 @@ class Op:
 
     rate: float = dataclasses.field(default=1.0, kw_only=True)
     id: str = dataclasses.field(default="", kw_only=True)
-    fitted: FittedState | None = dataclasses.field(default=None, kw_only=True, compare=False, repr=False)
+    fitted: FittedState | None = dataclasses.field(
+        default=None, kw_only=True, compare=False, repr=False
+    )
 
     scope: ClassVar[str] = "row"
     """What a row's result depends on: "row" (itself), "batch", or "dataset" (fitted statistics)."""
@@ -97,7 +99,9 @@ class Op:
 
     def invalid(self, argument: str, rule: str, value: Any) -> InvalidArgumentError:
         """The error for an argument that breaks its rule."""
-        return InvalidArgumentError(f"`{argument}` {rule}. Received: {argument}={value!r} ({self}).")
+        return InvalidArgumentError(
+            f"`{argument}` {rule}. Received: {argument}={value!r} ({self})."
+        )
 
     def column(self, batch: FeatureBatch, name: str) -> Column:
         """A column of the batch, its kind checked."""
@@ -145,10 +149,14 @@ def op_from_config(config: Mapping[str, Any], where: str) -> Op:
     """
     if not isinstance(config, Mapping) or "op" not in config:
         raise InvalidArgumentError(f'{where} must be an object with an "op". Received: {config!r}.')
-    arguments = {name: tuple(v) if isinstance(v, list) else v for name, v in config.items() if name != "op"}
+    arguments = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in config.items() if name != "op"
+    }
     name = config["op"]
     if name not in _REGISTRY:
-        raise InvalidArgumentError(f"{where}: there is no op '{name}'. {close_matches(str(name), _REGISTRY)}")
+        raise InvalidArgumentError(
+            f"{where}: there is no op '{name}'. {close_matches(str(name), _REGISTRY)}"
+        )
     cls = _REGISTRY[name]
     fields = {f.name: f for f in dataclasses.fields(cls) if f.name != "fitted"}
     for argument in arguments:
@@ -157,7 +165,9 @@ def op_from_config(config: Mapping[str, Any], where: str) -> Op:
                 f"{where} ({name}): unknown argument '{argument}'. {close_matches(argument, fields)}"
             )
     for field in fields.values():
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        required = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
         if required and field.name not in arguments:
             raise InvalidArgumentError(f"{where} ({name}): the argument '{field.name}' is missing.")
     try:

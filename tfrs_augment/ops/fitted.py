@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import itertools
 import json
 import pathlib
 from collections.abc import Mapping
@@ -77,7 +78,9 @@ class FittedState:
                         name: {
                             "dtype": np.asarray(array).dtype.str,
                             "shape": list(np.shape(array)),
-                            "data": base64.b64encode(np.ascontiguousarray(array).tobytes()).decode(),
+                            "data": base64.b64encode(
+                                np.ascontiguousarray(array).tobytes()
+                            ).decode(),
                         }
                         for name, array in sorted(arrays.items())
                     },
@@ -92,7 +95,9 @@ class FittedState:
         return cls(
             {
                 Requirement(entry["statistic"], entry["feature"]): {
-                    name: np.frombuffer(base64.b64decode(a["data"]), np.dtype(a["dtype"])).reshape(a["shape"])
+                    name: np.frombuffer(base64.b64decode(a["data"]), np.dtype(a["dtype"])).reshape(
+                        a["shape"]
+                    )
                     for name, a in entry["arrays"].items()
                 }
                 for entry in config["statistics"]
@@ -104,8 +109,16 @@ class FittedState:
         folder = pathlib.Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         index, arrays = [], {}
-        for number, (requirement, content) in enumerate(sorted(self.arrays.items(), key=lambda i: str(i[0]))):
-            index.append({"statistic": requirement.statistic, "feature": requirement.feature, "number": number})
+        for number, (requirement, content) in enumerate(
+            sorted(self.arrays.items(), key=lambda i: str(i[0]))
+        ):
+            index.append(
+                {
+                    "statistic": requirement.statistic,
+                    "feature": requirement.feature,
+                    "number": number,
+                }
+            )
             arrays.update({f"{number}/{name}": array for name, array in content.items()})
         np.savez(folder / "fitted.npz", **arrays)
         text = json.dumps({"format_version": FORMAT_VERSION, "statistics": index}, indent=2)
@@ -124,13 +137,17 @@ class FittedState:
             with np.load(folder / "fitted.npz", allow_pickle=False) as archive:
                 stored = {name: archive[name] for name in archive.files}
         except (OSError, ValueError) as error:
-            raise DataError(f"'{folder}' holds no fitted state that can be read: {error}") from error
+            raise DataError(
+                f"'{folder}' holds no fitted state that can be read: {error}"
+            ) from error
         _check_version(index.get("format_version"), f"fitted state in '{folder}'")
         arrays = {}
         for entry in index["statistics"]:
             prefix = f"{entry['number']}/"
             arrays[Requirement(entry["statistic"], entry["feature"])] = {
-                name.removeprefix(prefix): array for name, array in stored.items() if name.startswith(prefix)
+                name.removeprefix(prefix): array
+                for name, array in stored.items()
+                if name.startswith(prefix)
             }
         return cls(arrays)
 
@@ -146,4 +163,4 @@ def _check_version(version, what: str) -> None:
 def bytes_table(arrays: Mapping[str, np.ndarray]) -> list[bytes]:
     """The values of a marginal of a bytes feature."""
     data, offsets = arrays["data"].tobytes(), arrays["offsets"]
-    return [data[start:end] for start, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [data[start:end] for start, end in itertools.pairwise(offsets)]

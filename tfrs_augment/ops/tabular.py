@@ -23,7 +23,13 @@ UNKNOWN: Mapping[str, Token] = {"bytes": "[UNK]", "int64": -1, "float": 0.0}
 def _token(value: Token | None, column: Column) -> tf.Tensor:
     """A token as a scalar of the column's dtype."""
     if value is None:
-        value = UNKNOWN["bytes" if column.dtype == tf.string else "float" if column.dtype.is_floating else "int64"]
+        value = UNKNOWN[
+            "bytes"
+            if column.dtype == tf.string
+            else "float"
+            if column.dtype.is_floating
+            else "int64"
+        ]
     return tf.constant(value, column.dtype)
 
 
@@ -51,7 +57,8 @@ class IdDropout(Op):
     Example:
       >>> import tensorflow as tf
       >>> import tfrs_augment as aug
-      >>> policy = aug.AugmentationPolicy([aug.ops.IdDropout("movie_id", rate=1.0)], key_features=["movie_id"])
+      >>> dropout = aug.ops.IdDropout("movie_id", rate=1.0)
+      >>> policy = aug.AugmentationPolicy([dropout], key_features=["movie_id"])
       >>> policy.augment({"movie_id": tf.constant(["12", "7"])}, draw=0)["movie_id"].numpy().tolist()
       [b'[UNK]', b'[UNK]']
 
@@ -63,7 +70,7 @@ class IdDropout(Op):
 
     feature: str
     _: dataclasses.KW_ONLY
-    rate: float
+    rate: float = dataclasses.field()
     oov_token: str | int | None = None
 
     kinds: ClassVar[tuple[str, ...]] = ("bytes", "int64")
@@ -79,7 +86,9 @@ class IdDropout(Op):
     def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
         column = self.column(batch, self.feature)
         if self.oov_token is not None and not _matches(self.oov_token, column.dtype):
-            raise self.invalid("oov_token", f"must fit a {column.dtype.name} feature", self.oov_token)
+            raise self.invalid(
+                "oov_token", f"must fit a {column.dtype.name} feature", self.oov_token
+            )
         values = tf.where(params["drop"], _token(self.oov_token, column), values_of(column))
         return batch.replace({self.feature: with_values(column, values)})
 
@@ -102,11 +111,13 @@ class FeatureMask(Op):
 
     masked: tuple[str, ...]
     _: dataclasses.KW_ONLY
-    rate: float
+    rate: float = dataclasses.field()
     mask_values: Mapping[str, Token] | None = None
 
     def __post_init__(self):
-        object.__setattr__(self, "masked", (self.masked,) if isinstance(self.masked, str) else tuple(self.masked))
+        object.__setattr__(
+            self, "masked", (self.masked,) if isinstance(self.masked, str) else tuple(self.masked)
+        )
         super().__post_init__()
         if len(set(self.masked)) < len(self.masked):
             raise self.invalid("masked", "must name each feature once", self.masked)
@@ -114,7 +125,9 @@ class FeatureMask(Op):
             if name not in self.masked:
                 raise self.invalid("mask_values", f"may only name features of {self.masked}", name)
             if not isinstance(value, Token):
-                raise self.invalid("mask_values", "must map a feature to a string or a number", value)
+                raise self.invalid(
+                    "mask_values", "must map a feature to a string or a number", value
+                )
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -137,8 +150,12 @@ class FeatureMask(Op):
                 continue
             value = (self.mask_values or {}).get(name)
             if value is not None and not _matches(value, column.dtype):
-                raise self.invalid("mask_values", f"must fit '{name}' of type {column.dtype.name}", value)
-            mask = tf.reshape(mask, tf.concat([tf.shape(mask), tf.ones([column.shape.rank - 1], tf.int32)], 0))
+                raise self.invalid(
+                    "mask_values", f"must fit '{name}' of type {column.dtype.name}", value
+                )
+            mask = tf.reshape(
+                mask, tf.concat([tf.shape(mask), tf.ones([column.shape.rank - 1], tf.int32)], 0)
+            )
             changed[name] = tf.where(mask, _token(value, column), column)
         return batch.replace(changed)
 
@@ -162,7 +179,7 @@ class CategorySwap(Op):
 
     feature: str
     _: dataclasses.KW_ONLY
-    rate: float
+    rate: float = dataclasses.field()
 
     scope: ClassVar[str] = "dataset"
     kinds: ClassVar[tuple[str, ...]] = ("bytes", "int64")
@@ -172,7 +189,9 @@ class CategorySwap(Op):
 
     def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
         column = self.column(batch, self.feature)
-        bounds = np.array(cumulative_bounds(self.statistic(self.requirements()[0])["counts"]), np.int64)
+        bounds = np.array(
+            cumulative_bounds(self.statistic(self.requirements()[0])["counts"]), np.int64
+        )
         return {
             "swap": rng.uniform(column) < self.rate,
             "index": rng.categorical(tf.constant(bounds), column, stream=1),
@@ -183,7 +202,11 @@ class CategorySwap(Op):
         arrays = self.statistic(self.requirements()[0])
         if ("values" in arrays) == (column.dtype == tf.string):
             fitted = "integers" if "values" in arrays else "strings"
-            raise self.invalid("feature", f"was fitted on {fitted}; the batch holds {column.dtype.name}", self.feature)
+            raise self.invalid(
+                "feature",
+                f"was fitted on {fitted}; the batch holds {column.dtype.name}",
+                self.feature,
+            )
         table = tf.constant(arrays["values"] if "values" in arrays else bytes_table(arrays))
         values = select(params["swap"], tf.gather(table, params["index"]), values_of(column))
         return batch.replace({self.feature: with_values(column, values)})
@@ -221,8 +244,12 @@ class GaussianNoise(Op):
             raise self.invalid("stddev", "must be a finite number of at least 0", self.stddev)
         if self.unit not in ("absolute", "stddev"):
             raise self.invalid("unit", 'must be "absolute" or "stddev"', self.unit)
-        if self.clip_range is not None and not (len(self.clip_range) == 2 and self.clip_range[0] <= self.clip_range[1]):
-            raise self.invalid("clip_range", "must be (low, high) with low <= high", self.clip_range)
+        if self.clip_range is not None and not (
+            len(self.clip_range) == 2 and self.clip_range[0] <= self.clip_range[1]
+        ):
+            raise self.invalid(
+                "clip_range", "must be (low, high) with low <= high", self.clip_range
+            )
 
     def requirements(self) -> tuple[Requirement, ...]:
         return (Requirement("moments", self.feature),) if self.unit == "stddev" else ()
@@ -243,7 +270,9 @@ class GaussianNoise(Op):
         noise = tf.cast(noise if column.dtype.is_floating else tf.round(noise), column.dtype)
         noisy = values + noise
         if self.clip_range is not None:
-            noisy = tf.clip_by_value(noisy, *(tf.cast(bound, column.dtype) for bound in self.clip_range))
+            noisy = tf.clip_by_value(
+                noisy, *(tf.cast(bound, column.dtype) for bound in self.clip_range)
+            )
         # What got no noise stays as it was to the bit: not clipped, and -0.0 not turned into 0.0.
         values = tf.where(tf.equal(noise, 0), values, noisy)
         return batch.replace({self.feature: with_values(column, values)})
