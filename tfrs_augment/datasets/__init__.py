@@ -1,4 +1,12 @@
-"""Interaction data: the form all loaders return, MovieLens, and a simulated shop."""
+"""Interaction data: the form all loaders return, MovieLens, and a simulated shop.
+
+To load the shop by its name through TensorFlow Datasets, register its builder first:
+
+  import tensorflow_datasets as tfds
+  import tfrs_augment.datasets.shop_builder
+
+  tfds.load("simulated_shop/small-interactions")
+"""
 
 from __future__ import annotations
 
@@ -9,6 +17,14 @@ from typing import Any
 _MODULES = {
     "Interactions": "interactions",
     "Ragged": "interactions",
+    "movielens_100k": "movielens",
+    "movielens_from_tfds": "movielens",
+    "ShopSize": "shop",
+    "ShopTruth": "shop",
+    "SimulatedShopInteractions": "shop",
+    "simulated_shop": "shop",
+    "SimulatedShop": "shop_builder",
+    "simulated_shop_from_tfds": "shop_builder",
 }
 
 __all__ = sorted(_MODULES)

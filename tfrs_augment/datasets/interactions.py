@@ -143,7 +143,7 @@ class Interactions:
             if (counts > 1).any():
                 raise errors.DataError(
                     f"`{table}` must hold an id once. Received: {id_column}="
-                    f"{values[counts > 1][0]!r} {counts[counts > 1][0]} times ({self.name})."
+                    f"{bytes(values[counts > 1][0])!r} {counts[counts > 1][0]} times ({self.name})."
                 )
             find_ids(self.rows[id_column], ids, f"`{table}` of {self.name}")
 
@@ -336,7 +336,7 @@ def find_ids(ids: np.ndarray, table_ids: np.ndarray, table: str) -> np.ndarray:
         missing = np.unique(ids[~known])
         raise errors.DataError(
             f"Every id of an interaction must be in {table}. Received: {len(missing)} ids that are "
-            f"not, among them {missing[0]!r}. Add their rows, or leave out their interactions."
+            f"not, among them {bytes(missing[0])!r}. Add their rows, or drop their interactions."
         )
     return index
 

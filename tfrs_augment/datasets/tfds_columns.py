@@ -14,7 +14,7 @@ from tfrs_augment.datasets import interactions
 
 def load_columns(
     name: str,
-    columns: Sequence[str],
+    columns: Sequence[str] | None = None,
     *,
     split: str = "train",
     data_dir: str | os.PathLike[str] | None = None,
@@ -23,7 +23,7 @@ def load_columns(
 
     Args:
       name: as of `tfds.load`, for example "movielens/100k-movies".
-      columns: the features to read; those that the data set does not have are left out.
+      columns: the features to read, without those that the data set does not have; None reads all.
       split: the split to read.
       data_dir: where TFDS keeps prepared data; None is its default, ~/tensorflow_datasets.
 
@@ -33,7 +33,8 @@ def load_columns(
     """
     data_dir = None if data_dir is None else os.fspath(data_dir)
     data, info = tfds.load(name, split=split, data_dir=data_dir, with_info=True)
-    features = {column: info.features[column] for column in columns if column in info.features}
+    names = info.features if columns is None else columns
+    features = {column: info.features[column] for column in names if column in info.features}
     batches = data.map(lambda row: {column: row[column] for column in features})
     parts: dict[str, list] = {column: [] for column in features}
     for batch in batches.ragged_batch(8192):
@@ -51,7 +52,7 @@ def _column(
         return interactions.Ragged(values, tensor.row_splits.numpy().astype(np.int64))
     values = tensor.numpy()
     if isinstance(feature, tfds.features.ClassLabel):
-        return np.char.encode(np.array(feature.names), "utf-8")[values]
+        values = np.array([name.encode("utf-8") for name in feature.names], object)[values]
     if values.dtype == object:
         return values.astype("S")
     return values.astype(np.float32 if values.dtype.kind == "f" else np.int64)
