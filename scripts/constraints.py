@@ -1,0 +1,79 @@
+"""Writes constraints.txt and constraints-oldest.txt: every package pinned, for both ends.
+
+    .venv/bin/pip install uv
+    .venv/bin/python scripts/constraints.py
+
+One resolution for each supported Python; pins that differ between them carry a marker.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+NEWEST = ["tensorflow==2.21.*", "apache-beam==2.77.*"]
+OLDEST = [
+    "tensorflow==2.16.2",
+    "tf-keras==2.16.0",
+    "apache-beam==2.74.0",
+    "numba==0.60.0",
+    "tensorflow-datasets==4.9.3",
+    # TensorBoard 2.16 imports pkg_resources, which later releases no longer have.
+    "setuptools<81",
+]
+
+
+def resolve(python: str, extra: list[str]) -> dict[str, str]:
+    """Returns {package: version} as resolved for Linux and one version of Python."""
+    uv = shutil.which("uv", path=str(pathlib.Path(sys.executable).parent)) or shutil.which("uv")
+    if uv is None:
+        raise SystemExit("uv was not found. Run: pip install uv")
+    command = [uv, "pip", "compile", "--quiet", "--no-annotate", "--no-header"]
+    command += ["--python-platform", "linux", "--python-version", python, "--extra", "dev"]
+    command += ["setup.py", "-"]
+    done = subprocess.run(
+        command, input="\n".join(extra), capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"No resolution for Python {python}:\n{done.stderr}")
+    return dict(line.split("==") for line in done.stdout.splitlines() if "==" in line)
+
+
+def merge(pins: dict[str, dict[str, str]]) -> list[str]:
+    """Returns one line a package, or one a package and Python where their versions differ."""
+    lines = []
+    for name in sorted(set().union(*pins.values())):
+        versions = {python: of.get(name) for python, of in pins.items()}
+        if len(set(versions.values())) == 1:
+            lines.append(f"{name}=={versions.popitem()[1]}")
+        else:
+            lines += [
+                f'{name}=={version}; python_version == "{python}"'
+                for python, version in versions.items()
+                if version
+            ]
+    return lines
+
+
+def write(name: str, title: str, pythons: list[str], extra: list[str]) -> None:
+    header = [f"# {title}", "# Written by scripts/constraints.py; change that and run it again."]
+    lines = header + merge({python: resolve(python, extra) for python in pythons})
+    (ROOT / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(
+        "constraints.txt",
+        "The new end: TensorFlow 2.21 and Beam 2.77 on Python 3.10 to 3.13.",
+        ["3.10", "3.11", "3.12", "3.13"],
+        NEWEST,
+    )
+    write(
+        "constraints-oldest.txt",
+        "The old end: TensorFlow 2.16.2 and Beam 2.74 on Python 3.10.",
+        ["3.10"],
+        OLDEST,
+    )

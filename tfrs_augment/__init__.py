@@ -1,0 +1,53 @@
+"""Data augmentation for TensorFlow Recommenders.
+
+An augmentation is declared once, as a policy, and used inside a model (`layers`) and in an Apache
+Beam job (`beam`) with the same result; `evaluation` measures whether it helped.
+
+Names load when they are first used, so that `import tfrs_augment` is cheap and imports no
+TensorFlow. TensorFlow Recommenders needs Keras 2: importing this package before Keras 3 is in use
+sets `TF_USE_LEGACY_KERAS=1`; after that it raises an `ImportError` that names the variable.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from tfrs_augment import _keras
+
+__version__ = "0.1.0"
+
+_keras.require_keras_2()
+
+# Public name -> the module it is in, relative to the package, or "" for a module of that name.
+_PUBLIC = {
+    "beam": "",
+    "datasets": "",
+    "errors": "",
+    "evaluation": "",
+    "features": "",
+    "fitting": "",
+    "layers": "",
+    "ops": "",
+    "policy": "",
+    "rng": "",
+    "AugmentError": "errors",
+    "AugmentationPolicy": "policy",
+    "wrap": "layers",
+}
+
+__all__ = [*sorted(_PUBLIC), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _PUBLIC[name]
+    module = importlib.import_module(f"{__name__}.{home or name}")
+    value = getattr(module, name) if home else module
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(_PUBLIC))
