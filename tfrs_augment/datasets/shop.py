@@ -155,8 +155,8 @@ def simulated_shop(size: str | ShopSize = "small", *, seed: int = 0) -> Simulate
     which the item was on sale: no interaction is earlier.
 
     Args:
-      size: "small" (1,000 users, 800 items, 40,000 interactions), "tiny" (a tenth of it), or a
-        `ShopSize`.
+      size: "small" (1,000 users, 800 items, 40,000 interactions), "tiny" (200, 160 and 4,000), or
+        a `ShopSize`.
       seed: any integer of 0 or more; the same seed gives the same shop.
 
     Returns:
