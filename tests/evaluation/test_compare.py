@@ -1,0 +1,271 @@
+"""A comparison end to end, with models small enough to train in a second."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from tfrs_augment.errors import InvalidArgumentError
+from tfrs_augment.evaluation import splits
+from tfrs_augment.evaluation.compare import Arm, compare
+from tfrs_augment.evaluation.report import METRICS
+from tfrs_augment.evaluation.slices import SLICES
+from tfrs_augment.evaluation.training import Protocol
+from tfrs_augment.towers import TwoTower, mean_oov
+
+FAST = Protocol(epochs=3, batch_size=256, patience=2)
+
+
+class Tiny(tfrs.Model):
+    """Two embedding tables: what the mechanics of a comparison need, and fast to trace."""
+
+    def __init__(self, train, dim=8):
+        super().__init__()
+        self.task = tfrs.tasks.Retrieval(temperature=0.2)
+        self.user_table = tf.Variable(tf.random.normal([100, dim]))
+        self.item_table = tf.Variable(tf.random.normal([100, dim]))
+
+    def query_model(self, features):
+        return self._look_up(self.user_table, features["user_id"])
+
+    def candidate_model(self, features):
+        return self._look_up(self.item_table, features["item_id"])
+
+    def compute_loss(self, features, training=False):
+        return self.task(
+            self.query_model(features), self.candidate_model(features), compute_metrics=False
+        )
+
+    def _look_up(self, table, ids):
+        index = tf.strings.to_number(tf.strings.substr(ids, 1, 2), tf.int32)
+        return tf.math.l2_normalize(tf.gather(table, index), axis=1)
+
+
+class Counted:
+    """A `build_model` that counts its calls."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, train, **options):
+        self.calls.append(options)
+        return Tiny(train, **options)
+
+
+class Constant(tfrs.Model):
+    """Embeds all alike: any metric that rewards it is wrong."""
+
+    def __init__(self, train):
+        super().__init__()
+        self.weight = tf.Variable(1.0)
+        self.query_model = self.candidate_model = lambda features: tf.ones(
+            [tf.shape(next(iter(features.values())))[0], 4]
+        )
+
+    def compute_loss(self, features, training=False):
+        return self.weight**2
+
+
+def _split(shop):
+    return lambda seed: splits.split(shop, cold_share=0.2, seed=seed)
+
+
+def _no_items(model, train):
+    model.item_table.assign(tf.zeros_like(model.item_table))
+
+
+@pytest.fixture(scope="module")
+def report(shop):
+    arms = {
+        "plain": None,
+        "erased": Arm(after_fit=_no_items, share="plain"),
+        "twice": Arm(copies=2),
+        "wide": Arm(model_options={"dim": 16}),
+    }
+    build = Counted()
+    report = compare(build, arms, split=_split(shop), seeds=(0, 1), protocol=FAST, progress=False)
+    return report, build
+
+
+def test_every_arm_is_trained_once_a_seed_but_those_that_share(report):
+    _, build = report
+    assert len(build.calls) == 6
+    assert build.calls[:3] == [{}, {}, {"dim": 16}]
+
+
+def test_figures_are_means_of_the_rows(report, shop):
+    found, _ = report
+    assert found.arms == ("plain", "erased", "twice", "wide")
+    for metric in METRICS:
+        for name in SLICES:
+            expected = np.mean(
+                [
+                    found.runs["twice", seed]
+                    .values(name, metric)[found.slices[seed].masks[name]]
+                    .mean()
+                    for seed in (0, 1)
+                ]
+            )
+            figure = found.figure("twice", name, metric)
+            assert figure.mean == pytest.approx(expected)
+            assert figure.low <= figure.mean <= figure.high
+            base = found.figure("plain", name, metric).mean
+            assert figure.difference == pytest.approx(expected - base)
+    assert found.figure("plain", "all").difference == 0.0
+
+
+def test_an_arm_that_shares_a_training_changes_it_for_itself_alone(report):
+    found, _ = report
+    for seed in (0, 1):
+        plain, erased = found.runs["plain", seed], found.runs["erased", seed]
+        assert erased.validation == plain.validation
+        assert (plain.ranks["full"].ties == 0).all()
+        assert (erased.ranks["full"].ties > 9).all()
+
+
+def test_mean_oov_moves_only_what_training_does_not_know(shop):
+    arms = {
+        "plain": None,
+        "mean-OOV": Arm(after_fit=lambda model, train: mean_oov(model), share="plain"),
+    }
+    found = compare(TwoTower, arms, split=_split(shop), seeds=(0,), protocol=FAST, progress=False)
+    warm = found.slices[0].masks["warm"]
+    plain, mean = found.runs["plain", 0], found.runs["mean-OOV", 0]
+    by_arm = [run.values("warm_corpus", "ndcg@10")[warm] for run in (plain, mean)]
+    np.testing.assert_array_equal(*by_arm)
+    assert (plain.values("cold", "ndcg@10") != mean.values("cold", "ndcg@10")).any()
+    assert found.figure("plain", "warm").mean > 1.3 * 10 / 40
+
+
+def test_the_report_can_be_written_and_read(report, tmp_path):
+    found, _ = report
+    found.to_json(tmp_path / "report.json")
+    read = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
+    assert read["figures"]["twice"]["cold"]["recall@10"]["mean"] == pytest.approx(
+        found.figure("twice", "cold").mean
+    )
+    assert read["seeds"] == [0, 1]
+    assert len(read["runs"]) == 8
+    lines = found.table().splitlines()
+    assert len(lines) == 2 + 4
+    assert len({len(line) for line in lines}) == 1
+    assert "plain (baseline)" in lines[2]
+    found.plot(tmp_path / "report.png")
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_equal_seeds_give_equal_results_and_steps_are_those_of_one_copy(shop):
+    steps = []
+
+    class Watched(Tiny):
+        def fit(self, *args, **kwargs):
+            steps.append(kwargs["steps_per_epoch"])
+            return super().fit(*args, **kwargs)
+
+    arms = {"a": None, "b": None, "copies": Arm(copies=3)}
+    found = compare(Watched, arms, split=_split(shop), seeds=(3,), protocol=FAST, progress=False)
+    assert len(set(steps)) == 1
+    figure = found.figure("b", "all", "ndcg@10")
+    assert figure.difference == pytest.approx(0.0, abs=0.01)
+    assert found.figure("copies", "all", "ndcg@10").difference != 0.0
+
+
+def test_a_constant_model_scores_like_chance(shop):
+    found = compare(
+        Constant, {"constant": None}, split=_split(shop), seeds=(0,), protocol=FAST, progress=False
+    )
+    one = _split(shop)(0)
+    user, item = one.test.user_index(), one.test.item_index()
+    chance = []
+    for u, i in zip(user, item):
+        seen = set(one.seen.item_index()[one.seen.user_index() == u].tolist()) - {i}
+        chance.append(min(1.0, 10 / (40 - len(seen))))
+    assert found.figure("constant", "all").mean == pytest.approx(np.mean(chance))
+
+
+def test_an_interrupted_comparison_resumes(shop, tmp_path):
+    class Interrupted(Counted):
+        def __call__(self, train, **options):
+            if len(self.calls) == 1:
+                raise KeyboardInterrupt
+            return super().__call__(train, **options)
+
+    Interrupted.__qualname__ = Counted.__qualname__
+    arms = {"plain": None, "wide": Arm(model_options={"dim": 16})}
+    options = {"seeds": (0,), "protocol": FAST, "progress": False, "cache_dir": tmp_path}
+    with pytest.raises(KeyboardInterrupt):
+        compare(Interrupted(), arms, split=_split(shop), **options)
+    assert len(list(tmp_path.iterdir())) == 1
+    second = Counted()
+    first = compare(second, arms, split=_split(shop), **options)
+    assert second.calls == [{"dim": 16}]
+    third = Counted()
+    again = compare(third, arms, split=_split(shop), **options)
+    assert not third.calls
+    assert again.to_dict() == first.to_dict()
+    other = Counted()
+    changed = {**options, "protocol": Protocol(epochs=2, batch_size=256)}
+    compare(other, arms, split=_split(shop), **changed)
+    assert len(other.calls) == 2
+
+
+def test_given_rows_and_functions_in_place_of_attributes(shop):
+    protocol = Protocol(
+        epochs=1,
+        query=lambda model, features: -model.query_model(features),
+        candidate=lambda model, features: -model.candidate_model(features),
+    )
+    found = compare(
+        Tiny,
+        {"plain": None},
+        shop.take(np.arange(2500)),
+        shop.take(np.arange(2500, 3000)),
+        seeds=(0,),
+        protocol=protocol,
+        progress=False,
+    )
+    assert found.rows("all") == 500
+    assert found.rows("cold") == 0
+    assert "no rows" in found.table()
+    assert found.to_dict()["figures"]["plain"]["cold"]["recall@10"]["mean"] is None
+
+
+def test_a_model_without_towers_is_refused_by_name(shop):
+    class Bare(tfrs.Model):
+        def __init__(self, train):
+            super().__init__()
+            self.weight = tf.Variable(1.0)
+
+        def compute_loss(self, features, training=False):
+            return self.weight**2
+
+    with pytest.raises(InvalidArgumentError, match="Bare without `query_model`"):
+        compare(Bare, {"bare": None}, split=_split(shop), seeds=(0,), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("arms", "options", "message"),
+    [
+        ({}, {}, "`baseline` must be one of `arms`"),
+        ({"a": None}, {"baseline": "b"}, "`baseline` must be one of `arms`. Received: 'b'"),
+        ({"a": None}, {"seeds": ()}, "`seeds` must be distinct and at least one"),
+        ({"a": None}, {"seeds": (1, 1)}, "`seeds` must be distinct"),
+        ({"a": None}, {"split": None}, "either both `train` and `test`, or `split`"),
+        ({"a": "policy.json"}, {}, "must hold Arm, AugmentationPolicy or None"),
+        ({"a": None, "b": Arm(share="c")}, {}, "`share` must name an arm that trains itself"),
+    ],
+)
+def test_arguments_are_checked(shop, arms, options, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        compare(TwoTower, arms, **{"split": _split(shop), "progress": False, **options})
+
+
+def test_arms_are_checked():
+    with pytest.raises(InvalidArgumentError, match="`copies` must be at least 1"):
+        Arm(copies=0)
+    with pytest.raises(InvalidArgumentError, match="takes another arm's training as it is"):
+        Arm(share="plain", copies=2)

@@ -1,0 +1,152 @@
+"""Splits leak neither time nor items, and their slices say what they claim."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tfrs_augment.errors import DataError, InvalidArgumentError
+from tfrs_augment.evaluation import slices
+from tfrs_augment.evaluation.metrics import rank
+from tfrs_augment.evaluation.splits import development_split, split, split_of
+
+
+def _by_user(data):
+    for user in np.unique(data.rows["user_id"]):
+        yield user, data.rows["timestamp"][data.rows["user_id"] == user]
+
+
+def test_each_users_last_tenth_is_tested_and_the_tenth_before_validates(shop):
+    one = split(shop, cold_share=0.0)
+    for user, times in _by_user(shop):
+        tested = one.test.rows["user_id"] == user
+        trained = one.train.rows["timestamp"][one.train.rows["user_id"] == user]
+        validated = one.validation.rows["timestamp"][one.validation.rows["user_id"] == user]
+        assert tested.sum() == pytest.approx(len(times) / 10, abs=1)
+        assert trained.max() <= one.test.rows["timestamp"][tested].min()
+        assert trained.max() <= validated.min()
+        assert validated.max() <= one.test.rows["timestamp"][tested].min()
+    assert len(one.train) + len(one.validation) + len(one.test) == len(shop)
+
+
+def test_a_global_cut_trains_on_nothing_that_comes_later(shop):
+    one = split(shop, by="time", cold_share=0.1)
+    train, validation, test = (
+        part.rows["timestamp"] for part in (one.train, one.validation, one.test)
+    )
+    assert train.max() <= validation.min()
+    assert validation.max() <= test.min()
+    assert len(test) == len(shop) // 10
+
+
+@pytest.mark.parametrize("by", ["user_time", "time"])
+def test_cold_items_are_in_no_training_row_and_in_test(shop, by):
+    one = split(shop, by=by, cold_share=0.2, seed=4)
+    assert len(one.cold_items) == 8
+    assert not np.isin(one.train.rows["item_id"], one.cold_items).any()
+    assert not np.isin(one.validation.rows["item_id"], one.cold_items).any()
+    assert np.isin(one.test.rows["item_id"], one.cold_items).any()
+    # What users did with cold items before the test rows is known, and left out of their rankings.
+    assert np.isin(one.seen.rows["item_id"], one.cold_items).any()
+
+
+def test_items_that_appear_after_the_cut_are_cold_by_nature(shop):
+    late = shop.rows["timestamp"] > 9_500
+    old = shop.rows["item_id"] != b"i00"
+    one = split(shop.take(late | old), by="time", cold_share=0.0)
+    assert b"i00" in one.cold_items.tolist()
+    assert (one.test.rows["item_id"] == b"i00").any()
+
+
+def test_a_seed_decides_the_cold_items(shop):
+    first, again, other = (split(shop, seed=seed) for seed in (0, 0, 1))
+    assert first.fingerprint() == again.fingerprint() != other.fingerprint()
+    assert first.cold_items.tolist() == again.cold_items.tolist() != other.cold_items.tolist()
+
+
+def test_a_development_split_knows_no_test_row(shop):
+    whole = split(shop, seed=1)
+    inner = development_split(whole, seed=2, cold_share=0.2)
+    known = len(whole.train) + len(whole.validation)
+    assert len(inner.test) == pytest.approx(known / 10, rel=0.2)
+    outer = {
+        tuple(row) for row in zip(*(whole.seen.rows[c].tolist() for c in shop.rows if c != "tags"))
+    }
+    tested = {
+        tuple(row) for row in zip(*(inner.test.rows[c].tolist() for c in shop.rows if c != "tags"))
+    }
+    assert tested <= outer
+    # Its cold items are pseudo-cold: among them are items that the whole split trains on.
+    assert np.isin(inner.cold_items, whole.train.rows["item_id"]).sum() >= 5
+    assert len(inner.train.rows["tags"]) == len(inner.train)
+
+
+def test_given_rows_become_a_split(shop):
+    train, test = shop.take(np.arange(2500)), shop.take(np.arange(2500, 3000))
+    one = split_of(train, test)
+    assert len(one.test) == 500
+    assert len(one.seen) == 2500
+    assert len(one.validation) == pytest.approx(250, abs=40)
+
+
+def test_slices_divide_the_test_rows(shop):
+    one = split(shop, cold_share=0.2, seed=4)
+    masks = slices.Slices.of(one).masks
+    assert set(masks) == set(slices.SLICES)
+    np.testing.assert_array_equal(masks["head"] ^ masks["tail"], masks["warm"])
+    np.testing.assert_array_equal(masks["warm"], ~masks["cold"])
+    np.testing.assert_array_equal(masks["cold"], np.isin(one.test.rows["item_id"], one.cold_items))
+    counts = np.array([(one.train.rows["item_id"] == i).sum() for i in shop.items["item_id"]])
+    head = np.unique(one.test.item_index()[masks["head"]])
+    tail = np.unique(one.test.item_index()[masks["tail"]])
+    assert counts[head].min() >= counts[tail].max()
+
+
+def test_the_head_is_a_fifth_of_the_training_items():
+    counts = np.array([5, 0, 7, 7, 1, 2, 3, 4, 0, 9, 8, 6])
+    assert np.flatnonzero(slices.head_items(counts)).tolist() == [9, 10]
+
+
+def test_ranks_of_both_corpora(shop):
+    one = split(shop, cold_share=0.2, seed=4)
+    rng = np.random.default_rng(0)
+    queries, candidates = rng.normal(size=(60, 4)), rng.normal(size=(40, 4))
+    found = slices.rank_test_rows(one, queries, candidates)
+    user, item = one.test.user_index(), one.test.item_index()
+    plain = rank(queries, candidates, user, item)
+    assert (found["full"].greater <= plain.greater).all()
+    assert (found["warm_corpus"].greater <= found["full"].greater).all()
+    for row in range(0, len(item), 17):
+        seen = set(one.seen.item_index()[one.seen.user_index() == user[row]].tolist())
+        others = [i for i in range(40) if i not in seen and i != item[row]]
+        scores = candidates @ queries[user[row]]
+        assert found["full"].greater[row] == (scores[others] > scores[item[row]]).sum()
+
+
+def test_validation_ranks_leave_cold_items_out(shop):
+    one = split(shop, cold_share=0.2, seed=4)
+    candidates = np.where(one.warm_items, 0.0, 1.0)[:, None]
+    found = slices.ValidationRanker(one)(np.ones((60, 1)), candidates)
+    assert found.greater.max() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"by": "item"}, "`by` must be one of"),
+        ({"test_share": 0.0}, r"`test_share` must be in \(0, 1\)"),
+        ({"test_share": 0.6, "validation_share": 0.5}, "must leave rows to train on"),
+        ({"cold_share": 1.0}, r"`cold_share` must be in \[0, 1\)"),
+    ],
+)
+def test_arguments_are_checked(shop, arguments, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        split(shop, **arguments)
+
+
+def test_a_part_without_rows_is_refused(shop):
+    with pytest.raises(DataError, match="no validation rows"):
+        split(shop.take(np.arange(2)), by="time", test_share=0.5, validation_share=0.1)
+    with pytest.raises(DataError, match="same users"):
+        other = type(shop)(shop.rows, shop.items, {"user_id": shop.users["user_id"][::-1]})
+        split_of(shop, other)

@@ -1,0 +1,344 @@
+"""Trains the arms of a comparison under one protocol and measures them against a baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import hashlib
+import json
+import os
+import pathlib
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import tf_keras
+import tqdm
+
+import tfrs_augment
+from tfrs_augment.datasets.interactions import Interactions
+from tfrs_augment.errors import InvalidArgumentError, close_matches
+from tfrs_augment.evaluation.metrics import Ranks
+from tfrs_augment.evaluation.report import Report, Run
+from tfrs_augment.evaluation.slices import Slices, rank_test_rows
+from tfrs_augment.evaluation.splits import Split, split_of
+from tfrs_augment.evaluation.training import Embedder, Protocol, train as train_model
+from tfrs_augment.policy import AugmentationPolicy
+
+BuildModel = Callable[..., tf_keras.Model]
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One way of training that is compared with others.
+
+    Args:
+      policy: augments the training batches inside the model (`aug.wrap`). A policy that needs
+        fitted statistics gets those of the training rows. Default: no augmentation.
+      copies: how often each training row stands in the shuffled list that batches are cut from;
+        the number of steps stays that of one copy. Default: 1.
+      model_options: keyword arguments for `build_model` beside the training rows.
+      after_fit: called with the trained model and the training rows, changes the model in place.
+      share: name of an arm whose trained weights this one takes in place of training itself.
+
+    Raises:
+      InvalidArgumentError: `copies` is below 1, or an arm that shares a training sets its options.
+    """
+
+    policy: AugmentationPolicy | None = None
+    _: dataclasses.KW_ONLY
+    copies: int = 1
+    model_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    after_fit: Callable[[tf_keras.Model, Interactions], None] | None = None
+    share: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.copies < 1:
+            raise InvalidArgumentError(
+                f"`copies` must be at least 1. Received: copies={self.copies}."
+            )
+        if self.share is not None and (self.policy or self.copies != 1 or self.model_options):
+            raise InvalidArgumentError(
+                "An arm with `share` takes another arm's training as it is. Received: "
+                f"share={self.share!r} beside `policy`, `copies` or `model_options`."
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the arm as JSON values, the same for equal arms."""
+        return {
+            "policy": None if self.policy is None else self.policy.fingerprint,
+            "copies": self.copies,
+            "model_options": {name: repr(v) for name, v in sorted(self.model_options.items())},
+            "after_fit": None if self.after_fit is None else _name_of(self.after_fit),
+            "share": self.share,
+        }
+
+
+def compare(
+    build_model: BuildModel,
+    arms: Mapping[str, Arm | AugmentationPolicy | None],
+    train: Interactions | None = None,
+    test: Interactions | None = None,
+    *,
+    seeds: Iterable[int] = range(5),
+    split: Callable[[int], Split] | None = None,
+    baseline: str | None = None,
+    protocol: Protocol | None = None,
+    cache_dir: str | os.PathLike | None = None,
+    progress: bool = True,
+    name: str | None = None,
+) -> Report:
+    """Trains every arm with every seed and reports quality on all, warm, head, tail and cold items.
+
+    All arms of a seed get the same split, the same initial weights (as far as `build_model` makes
+    the same variables), batches, number of steps, optimizer and early stopping. A test row counts
+    by the rank of its item in the full catalogue, items that its user has seen left out. Intervals
+    are of a paired bootstrap; see `evaluation.bootstrap`, and `evaluation.slices` for the slices.
+
+    Args:
+      build_model: called as `build_model(train_rows, **arm.model_options)`, returns a
+        `tfrs.Model`. It is compiled here with the protocol's optimizer, whatever it came with.
+        Vocabularies must come from the rows it is given, never from the catalogue.
+      arms: by name: an `Arm`; a policy, for an arm with it; None, for training as it is.
+      train: the training rows; the last tenth of each user's validates. Items without a row here
+        are cold.
+      test: the test rows, with the same catalogue.
+      seeds: of initial weights, batches and `split`; distinct integers.
+      split: `seed -> Split`, in place of `train` and `test`, so that each seed draws its own cold
+        items: `lambda seed: splits.split(data, seed=seed)`.
+      baseline: the arm that the others are paired with. Default: the first.
+      protocol: how every arm is trained. Default: `Protocol()`.
+      cache_dir: a folder that holds a file of results for each arm and seed. What is there is not
+        trained again, so an interrupted comparison resumes. The key is made of the rows, the arm,
+        the protocol, the library's version and the name of `build_model`; after changing its
+        code, take another folder.
+      progress: whether to show a progress bar on stderr.
+      name: what was compared, for the report. Default: the name of the split.
+
+    Returns:
+      The report.
+
+    Raises:
+      InvalidArgumentError: an argument breaks its rule.
+      DataError: a split leaves a part without rows, or a model diverges.
+
+    Example:
+      >>> report = compare(TwoTower, {"baseline": None, "augmented": policy},
+      ...                  split=lambda seed: split(data, seed=seed))  # doctest: +SKIP
+      >>> print(report.table())  # doctest: +SKIP
+    """
+    seeds = tuple(seeds)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise InvalidArgumentError(
+            f"`seeds` must be distinct and at least one. Received: seeds={seeds}."
+        )
+    if (split is None) == (train is None or test is None):
+        raise InvalidArgumentError(
+            "`compare` takes either both `train` and `test`, or `split`. Received: "
+            f"train={type(train).__name__}, test={type(test).__name__}, "
+            f"split={type(split).__name__}."
+        )
+    arms = {arm: _as_arm(arm, value) for arm, value in arms.items()}
+    baseline = next(iter(arms), None) if baseline is None else baseline
+    _check_arms(arms, baseline)
+    protocol = Protocol() if protocol is None else protocol
+    if split is None:
+        fixed = split_of(train, test)
+        split = lambda seed: fixed  # noqa: E731
+    cache = _Cache(cache_dir)
+    runs: dict[tuple[str, int], Run] = {}
+    slices: dict[int, Slices] = {}
+    with tqdm.tqdm(
+        total=len(arms) * len(seeds), unit="run", disable=not progress, dynamic_ncols=True
+    ) as bar:
+        for seed in seeds:
+            one = split(seed)
+            slices[seed] = Slices.of(one)
+            name = name or one.train.name
+            work = _Seed(seed, one, build_model, arms, protocol, cache, bar)
+            runs.update({(arm, seed): run for arm, run in work.run().items()})
+    settings = {"arms": {arm: value.describe() for arm, value in arms.items()}}
+    settings["protocol"] = _describe_protocol(protocol)
+    settings["split"] = re.sub(r", seed \d+$", "", one.name)
+    ordered = {(arm, seed): runs[arm, seed] for arm in arms for seed in seeds}
+    return Report(
+        name=name,
+        baseline=baseline,
+        seeds=seeds,
+        runs=ordered,
+        slices=slices,
+        settings=settings,
+    )
+
+
+@dataclasses.dataclass
+class _Seed:
+    """The trainings of one seed."""
+
+    seed: int
+    split: Split
+    build_model: BuildModel
+    arms: Mapping[str, Arm]
+    protocol: Protocol
+    cache: _Cache
+    bar: tqdm.tqdm
+
+    def run(self) -> dict[str, Run]:
+        """Returns the run of every arm, from the cache or trained."""
+        context = {
+            "version": tfrs_augment.__version__,
+            "split": self.split.fingerprint(),
+            "seed": self.seed,
+            "build_model": _name_of(self.build_model),
+            "protocol": _describe_protocol(self.protocol),
+        }
+        keys = {}
+        for arm, options in self.arms.items():
+            described = [options.describe()]
+            if options.share is not None:
+                described.append(self.arms[options.share].describe())
+            text = json.dumps([context, described], sort_keys=True)
+            keys[arm] = hashlib.sha256(text.encode()).hexdigest()[:16]
+        found = {arm: self.cache.load(arm, self.seed, key) for arm, key in keys.items()}
+        runs = {arm: run for arm, run in found.items() if run is not None}
+        self.bar.update(len(runs))
+        for arm, options in self.arms.items():
+            if options.share is not None:
+                continue
+            followers = [name for name, other in self.arms.items() if other.share == arm]
+            wanted = [name for name in (arm, *followers) if name not in runs]
+            if wanted:
+                self._train(arm, wanted, runs, keys)
+        return runs
+
+    def _train(self, arm: str, wanted: list[str], runs: dict[str, Run], keys: dict[str, str]):
+        """Trains an arm and measures it and the arms that share its weights."""
+        options = self.arms[arm]
+        self.bar.set_description(f"seed {self.seed}, {arm}")
+        start = time.perf_counter()
+        tf_keras.utils.set_random_seed(self.seed)
+        model = self.build_model(self.split.train, **options.model_options)
+        if options.policy is not None:
+            model = _wrap(model, options.policy, self.split.train)
+        history = train_model(
+            model,
+            self.split,
+            self.protocol,
+            copies=options.copies,
+            seed=self.seed,
+            on_epoch=lambda epoch, metric: self.bar.set_postfix_str(
+                f"epoch {epoch}, validation {metric:.4f}"
+            ),
+        )
+        embed = Embedder(self.split, self.protocol)
+        weights = model.get_weights()
+        for name in wanted:
+            if self.arms[name].after_fit is not None:
+                self.arms[name].after_fit(model, self.split.train)
+            runs[name] = Run(
+                ranks=rank_test_rows(self.split, *embed(model)),
+                validation=history.validation,
+                best_epoch=history.best_epoch,
+                seconds=time.perf_counter() - start,
+            )
+            model.set_weights(weights)
+            self.cache.save(name, self.seed, keys[name], runs[name])
+            self.bar.update()
+        # Each training traces graphs of its own; without this they pile up over a comparison.
+        del model, embed
+        tf_keras.backend.clear_session()
+        gc.collect()
+
+
+class _Cache:
+    """Runs as files, one an arm and seed, complete or absent."""
+
+    def __init__(self, folder: str | os.PathLike | None):
+        self._folder = None if folder is None else pathlib.Path(folder)
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+
+    def _path(self, arm: str, seed: int, key: str) -> pathlib.Path:
+        return self._folder / f"{re.sub(r'[^A-Za-z0-9]+', '-', arm)}-{seed}-{key}.npz"
+
+    def load(self, arm: str, seed: int, key: str) -> Run | None:
+        if self._folder is None or not self._path(arm, seed, key).exists():
+            return None
+        with np.load(self._path(arm, seed, key)) as file:
+            ranks = {
+                name: Ranks(file[f"{name}/greater"], file[f"{name}/ties"])
+                for name in ("full", "warm_corpus")
+            }
+            return Run(
+                ranks=ranks,
+                validation=file["validation"].tolist(),
+                best_epoch=int(file["best_epoch"]),
+                seconds=float(file["seconds"]),
+            )
+
+    def save(self, arm: str, seed: int, key: str, run: Run) -> None:
+        if self._folder is None:
+            return
+        arrays = {"validation": run.validation, "best_epoch": run.best_epoch}
+        arrays["seconds"] = run.seconds
+        for name, ranks in run.ranks.items():
+            arrays[f"{name}/greater"], arrays[f"{name}/ties"] = ranks.greater, ranks.ties
+        path = self._path(arm, seed, key)
+        part = path.with_suffix(".part")
+        with open(part, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(part, path)
+
+
+def _wrap(model: tf_keras.Model, policy: AugmentationPolicy, rows: Interactions) -> tf_keras.Model:
+    from tfrs_augment import fitting, layers
+
+    if policy.missing_requirements():
+        policy = fitting.fit(policy, rows.dataset(8192))
+    return layers.wrap(model, policy, original_ids=rows.item_id)
+
+
+def _as_arm(name: str, value: Arm | AugmentationPolicy | None) -> Arm:
+    if value is None or isinstance(value, AugmentationPolicy):
+        return Arm(value)
+    if isinstance(value, Arm):
+        return value
+    raise InvalidArgumentError(
+        f"`arms` must hold Arm, AugmentationPolicy or None. Received: {value!r} (arm {name!r})."
+    )
+
+
+def _check_arms(arms: Mapping[str, Arm], baseline: str | None) -> None:
+    if baseline not in arms:
+        raise InvalidArgumentError(
+            f"`baseline` must be one of `arms`. Received: {baseline!r}. "
+            f"{close_matches(str(baseline), arms)}"
+        )
+    for name, arm in arms.items():
+        if arm.share is not None and (arm.share not in arms or arms[arm.share].share is not None):
+            raise InvalidArgumentError(
+                "`share` must name an arm that trains itself. Received: "
+                f"share={arm.share!r} (arm {name!r}). {close_matches(arm.share, arms)}"
+            )
+
+
+def _describe_protocol(protocol: Protocol) -> dict[str, Any]:
+    described = {
+        field.name: getattr(protocol, field.name) for field in dataclasses.fields(protocol)
+    }
+    # The optimizer's settings count, not only the name of the function that makes it.
+    optimizer = protocol.optimizer()
+    described["optimizer"] = {
+        key: value if isinstance(value, (int, float, str, bool, type(None))) else repr(value)
+        for key, value in optimizer.get_config().items()
+    }
+    described["query"], described["candidate"] = map(_name_of, (protocol.query, protocol.candidate))
+    return described
+
+
+def _name_of(function: Callable) -> str:
+    """Returns a name that is the same in every process, unlike a repr with an address."""
+    module = getattr(function, "__module__", type(function).__module__)
+    return f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"

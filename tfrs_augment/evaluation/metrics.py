@@ -1,0 +1,242 @@
+"""Ranking metrics over the full catalogue, aware of ties and of what the user has already seen.
+
+`tfrs.metrics.FactorizedTopK` counts a candidate that ties with the true one as ranked below it, so a
+model that embeds every item alike scores 100 %. Here a tie is half a loss: the metrics are their
+expectation over a random order of the tied candidates, and a constant model scores like chance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+
+from tfrs_augment.errors import DataError, InvalidArgumentError
+
+# Numbers in one block of scores: 4 million float32 are 16 MiB, and the comparisons stay in cache.
+_BLOCK_NUMBERS = 4_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranks:
+    """Where the true item of each test row stands among the candidates.
+
+    Attributes:
+      greater: int32 `[rows]`, candidates with a higher score than the true item.
+      ties: int32 `[rows]`, other candidates with the same score.
+    """
+
+    greater: np.ndarray
+    ties: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.greater)
+
+    def take(self, index: np.ndarray) -> Ranks:
+        """Returns the ranks of the rows that a mask or an index picks."""
+        return Ranks(self.greater[index], self.ties[index])
+
+    @property
+    def expected(self) -> np.ndarray:
+        """float64 `[rows]`: `1 + greater + ties / 2`, the mean rank over random orders of ties."""
+        return 1.0 + self.greater + 0.5 * self.ties
+
+    def recall(self, k: int) -> np.ndarray:
+        """Recall@k of each row, which with one relevant item a row is also the hit rate.
+
+        Args:
+          k: length of the list shown, at least 1.
+
+        Returns:
+          float64 `[rows]` in [0, 1]: 0 or 1 where the true item ties with none; else the chance
+          that it is among the first `k`.
+        """
+        _check_k(k)
+        return np.clip((k - self.greater) / (self.ties + 1.0), 0.0, 1.0)
+
+    def ndcg(self, k: int) -> np.ndarray:
+        """NDCG@k of each row, with one relevant item a row: `1 / log2(rank + 1)` up to rank `k`.
+
+        Args:
+          k: length of the list shown, at least 1.
+
+        Returns:
+          float64 `[rows]` in [0, 1], the mean over random orders of ties.
+        """
+        _check_k(k)
+        gains = np.concatenate([[0.0], np.cumsum(1.0 / np.log2(np.arange(1, k + 1) + 1.0))])
+        first = np.minimum(self.greater, k)
+        last = np.minimum(self.greater + self.ties + 1, k)
+        return (gains[last] - gains[first]) / (self.ties + 1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """The items that each query has already seen and that its ranking leaves out.
+
+    Attributes:
+      offsets: int64 `[queries + 1]`: the items of query `i` lie from `offsets[i]` to
+        `offsets[i + 1]`.
+      items: int64 `[pairs]`, indices of candidates.
+    """
+
+    offsets: np.ndarray
+    items: np.ndarray
+
+    @classmethod
+    def from_pairs(cls, query_index: np.ndarray, item_index: np.ndarray, queries: int) -> Seen:
+        """Builds the table from pairs of a query's index and a candidate's index, in any order."""
+        order = np.argsort(query_index, kind="stable")
+        counts = np.bincount(query_index, minlength=queries)
+        return cls(np.concatenate([[0], np.cumsum(counts)]), np.asarray(item_index)[order])
+
+
+def rank(
+    queries: np.ndarray,
+    candidates: np.ndarray,
+    query_index: np.ndarray,
+    item_index: np.ndarray,
+    *,
+    seen: Seen | None = None,
+    corpus: np.ndarray | None = None,
+    tie_tolerance: float = 1e-6,
+) -> Ranks:
+    """Ranks the true item of each row by inner product among all candidates.
+
+    The scores of a query are computed once for all of its rows, in blocks of bounded memory. The
+    true item of a row always competes, even where the query has seen it or the corpus lacks it.
+    Other test items of the same query are candidates like any other.
+
+    Args:
+      queries: float `[queries, dim]` embeddings, all finite.
+      candidates: float `[items, dim]` embeddings, all finite.
+      query_index: int `[rows]`, the row of `queries` that asks.
+      item_index: int `[rows]`, the row of `candidates` that is the true answer.
+      seen: candidates to leave out, by query. Default: none.
+      corpus: bool `[items]`, the candidates that compete. Default: all.
+      tie_tolerance: scores closer than this share of the largest possible score (the product of
+        the norms) tie: float32 sums of equal numbers differ by about that much.
+
+    Returns:
+      The ranks, in the order of the rows.
+
+    Raises:
+      DataError: an embedding is NaN or infinite (a diverged model would otherwise rank first).
+
+    Example:
+      >>> import numpy as np
+      >>> found = rank(np.eye(2), np.eye(2), np.array([0, 1]), np.array([0, 0]))
+      >>> found.expected.tolist()
+      [1.0, 2.0]
+    """
+    queries = np.ascontiguousarray(queries, np.float32)
+    candidates = np.ascontiguousarray(candidates, np.float32)
+    for name, array in (("queries", queries), ("candidates", candidates)):
+        if not np.isfinite(array).all():
+            bad = int((~np.isfinite(array)).any(axis=1).sum())
+            raise DataError(
+                f"`{name}` must be finite. Received: {bad} of {len(array)} embeddings with NaN or "
+                "infinity; the model has diverged, lower its learning rate."
+            )
+    largest = np.linalg.norm(candidates, axis=1).max(initial=0.0)
+    tolerance = tie_tolerance * np.linalg.norm(queries, axis=1) * largest
+
+    def score(start: int, stop: int) -> np.ndarray:
+        return queries[start:stop] @ candidates.T
+
+    shape = (len(queries), len(candidates))
+    return _rank_blocks(score, shape, tolerance, query_index, item_index, seen, corpus)
+
+
+def rank_scores(
+    scores: np.ndarray,
+    query_index: np.ndarray,
+    item_index: np.ndarray,
+    *,
+    seen: Seen | None = None,
+    corpus: np.ndarray | None = None,
+) -> Ranks:
+    """Ranks the true item of each row by a given matrix of scores; see `rank`.
+
+    Args:
+      scores: float `[queries, items]`, without NaN. Equal scores tie.
+      query_index: int `[rows]`, the row of `scores`.
+      item_index: int `[rows]`, the column of the true answer.
+      seen: candidates to leave out, by query. Default: none.
+      corpus: bool `[items]`, the candidates that compete. Default: all.
+
+    Returns:
+      The ranks, in the order of the rows.
+
+    Raises:
+      DataError: a score is NaN.
+    """
+    if np.isnan(scores).any():
+        raise DataError("`scores` must not hold NaN: the model has diverged.")
+    tolerance = np.zeros(len(scores), np.float32)
+
+    def score(start: int, stop: int) -> np.ndarray:
+        return scores[start:stop].copy()
+
+    return _rank_blocks(score, scores.shape, tolerance, query_index, item_index, seen, corpus)
+
+
+def _rank_blocks(score, shape, tolerance, query_index, item_index, seen, corpus) -> Ranks:
+    query_index = np.asarray(query_index, np.int64)
+    item_index = np.asarray(item_index, np.int64)
+    _check_index("query_index", query_index, shape[0])
+    _check_index("item_index", item_index, shape[1])
+    order = np.argsort(query_index, kind="stable")
+    sorted_query = query_index[order]
+    greater = np.zeros(len(order), np.int32)
+    ties = np.zeros(len(order), np.int32)
+    block = max(1, _BLOCK_NUMBERS // max(shape[1], 1))
+    for start, stop in _spans(shape[0], block):
+        first, last = np.searchsorted(sorted_query, [start, stop])
+        if first == last:
+            continue
+        scores = score(start, stop)
+        rows = order[first:last]
+        own = scores[query_index[rows] - start, item_index[rows]]
+        _leave_out(scores, start, stop, seen, corpus)
+        for low, high in _spans(len(rows), block):
+            part = rows[low:high]
+            local = query_index[part] - start
+            others = scores[local]
+            # The true item is counted by neither comparison.
+            others[np.arange(len(part)), item_index[part]] = -np.inf
+            true = own[low:high, None]
+            slack = tolerance[query_index[part], None]
+            above = (others > true + slack).sum(axis=1)
+            greater[part] = above
+            # Scores that were left out are minus infinity; `true` may be so only by rank_scores.
+            near = (others >= true - slack) & (others > -np.inf)
+            ties[part] = near.sum(axis=1) - above
+    return Ranks(greater, ties)
+
+
+def _leave_out(scores, start, stop, seen, corpus) -> None:
+    if seen is not None:
+        begin, end = seen.offsets[start], seen.offsets[stop]
+        counts = np.diff(seen.offsets[start : stop + 1])
+        scores[np.repeat(np.arange(stop - start), counts), seen.items[begin:end]] = -np.inf
+    if corpus is not None:
+        scores[:, ~np.asarray(corpus, bool)] = -np.inf
+
+
+def _spans(length: int, block: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, length, block):
+        yield start, min(start + block, length)
+
+
+def _check_index(name: str, index: np.ndarray, length: int) -> None:
+    if len(index) and (index.min() < 0 or index.max() >= length):
+        raise InvalidArgumentError(
+            f"`{name}` must lie in [0, {length}). Received: {index.min()} to {index.max()}."
+        )
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise InvalidArgumentError(f"`k` must be at least 1. Received: k={k}.")

@@ -1,0 +1,219 @@
+"""What a comparison found: figures with intervals, as JSON, a table and a plot."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfrs_augment.evaluation import bootstrap
+from tfrs_augment.evaluation.metrics import Ranks
+from tfrs_augment.evaluation.slices import SLICES, Slices
+
+METRICS = ("recall@10", "recall@50", "ndcg@10")
+
+_FORMAT_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One arm trained with one seed.
+
+    Attributes:
+      ranks: `{"full": ..., "warm_corpus": ...}`, of all test rows of the seed's split.
+      validation: the validation metric (NDCG@50) after each epoch.
+      best_epoch: index of the epoch whose weights were kept.
+      seconds: wall time of training and evaluation.
+    """
+
+    ranks: Mapping[str, Ranks]
+    validation: Sequence[float]
+    best_epoch: int
+    seconds: float
+
+    def values(self, slice_name: str, metric: str) -> np.ndarray:
+        """Returns float64 `[rows]`: a metric of every test row, ranked as the slice says."""
+        kind, k = metric.split("@")
+        ranks = self.ranks["warm_corpus" if slice_name == "warm_corpus" else "full"]
+        return getattr(ranks, kind)(int(k))
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One metric of one arm on one slice: a mean over seeds, and its difference to the baseline.
+
+    `low` and `high` bound the 95 % interval of the value before them. `relative` is the difference
+    as a share of the baseline's mean, NaN where that is 0.
+    """
+
+    mean: float
+    low: float
+    high: float
+    difference: float
+    difference_low: float
+    difference_high: float
+    relative: float
+    relative_low: float
+    relative_high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The outcome of `compare`.
+
+    Attributes:
+      name: what was compared on which data.
+      baseline: the arm that the others are paired with.
+      seeds: the seeds that were run.
+      runs: by arm and seed, with the rank of every test row.
+      slices: by seed, which test rows belong to which slice.
+      settings: the protocol and the arms, as JSON values.
+      figures: by arm, slice and metric.
+    """
+
+    name: str
+    baseline: str
+    seeds: tuple[int, ...]
+    runs: Mapping[tuple[str, int], Run]
+    slices: Mapping[int, Slices]
+    settings: Mapping[str, Any]
+    figures: Mapping[str, Mapping[str, Mapping[str, Figure]]] = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "figures", self._summarize())
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The names of the arms, in the order given."""
+        return tuple(dict.fromkeys(arm for arm, _ in self.runs))
+
+    def figure(self, arm: str, slice_name: str, metric: str = "recall@10") -> Figure:
+        """Returns the figure of one arm on one slice."""
+        return self.figures[arm][slice_name][metric]
+
+    def rows(self, slice_name: str) -> float:
+        """Returns the mean number of test rows in a slice over the seeds."""
+        return float(np.mean([s.masks[slice_name].sum() for s in self.slices.values()]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the figures and settings as JSON values; NaN becomes None."""
+        return {
+            "format_version": _FORMAT_VERSION,
+            "name": self.name,
+            "baseline": self.baseline,
+            "seeds": list(self.seeds),
+            "settings": dict(self.settings),
+            "rows": {name: self.rows(name) for name in SLICES},
+            "figures": {
+                arm: {
+                    name: {metric: _json_values(figure) for metric, figure in by_metric.items()}
+                    for name, by_metric in by_slice.items()
+                }
+                for arm, by_slice in self.figures.items()
+            },
+            "runs": [
+                {
+                    "arm": arm,
+                    "seed": seed,
+                    "epochs": len(run.validation),
+                    "best_epoch": run.best_epoch + 1,
+                    "validation_ndcg@50": list(run.validation),
+                    "seconds": round(run.seconds, 1),
+                }
+                for (arm, seed), run in self.runs.items()
+            ],
+        }
+
+    def to_json(self, path: str | os.PathLike) -> None:
+        """Writes `to_dict()` to a file."""
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(self.to_dict(), file, indent=1)
+            file.write("\n")
+
+    def table(self, metric: str = "recall@10") -> str:
+        """Returns a Markdown table, aligned for a terminal: a row an arm, a column a slice.
+
+        A cell holds the mean over seeds and, for arms other than the baseline, the difference to it
+        with its 95 % interval; `+` or `-` at its end says that the interval excludes zero.
+
+        Args:
+          metric: "recall@10", "recall@50" or "ndcg@10".
+        """
+        head = [f"{metric} (95 % interval)", *(f"{n} ({self.rows(n):,.0f} rows)" for n in SLICES)]
+        lines = [head]
+        for arm in self.arms:
+            cells = [self._cell(arm, name, metric) for name in SLICES]
+            lines.append([f"{arm} (baseline)" if arm == self.baseline else arm, *cells])
+        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+        lines.insert(1, ["-" * width for width in widths])
+        return "\n".join(
+            "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |"
+            for line in lines
+        )
+
+    def plot(self, path: str | os.PathLike) -> None:
+        """Writes a PNG: Recall@10 of each arm on each slice, and its difference to the baseline."""
+        from tfrs_augment.evaluation import plots
+
+        plots.plot_report(self, path)
+
+    def _cell(self, arm: str, slice_name: str, metric: str) -> str:
+        figure = self.figure(arm, slice_name, metric)
+        if math.isnan(figure.mean):
+            return "no rows"
+        if arm == self.baseline:
+            return f"{figure.mean:.4f} [{figure.low:.4f}, {figure.high:.4f}]"
+        sign = "+" if figure.difference_low > 0 else "-" if figure.difference_high < 0 else ""
+        if math.isnan(figure.relative):
+            bounds = f"{figure.difference:+.4f} [{figure.difference_low:+.4f}, "
+            bounds += f"{figure.difference_high:+.4f}]"
+        else:
+            bounds = f"{figure.relative:+.1%} [{figure.relative_low:+.1%}, "
+            bounds += f"{figure.relative_high:+.1%}]"
+        return f"{figure.mean:.4f} {bounds} {sign}".rstrip()
+
+    def _summarize(self) -> dict[str, dict[str, dict[str, Figure]]]:
+        columns = [(a, s, m) for a in self.arms for s in SLICES for m in METRICS]
+        sums = []
+        for seed in self.seeds:
+            masks = self.slices[seed].masks
+            values = [self.runs[arm, seed].values(name, metric) for arm, name, metric in columns]
+            sums.append(
+                bootstrap.Sums.of(
+                    self.slices[seed].users, values, [masks[name] for _, name, _ in columns]
+                )
+            )
+        means, samples = bootstrap.means(sums), bootstrap.resample(sums)
+        place = {column: index for index, column in enumerate(columns)}
+        figures: dict[str, dict[str, dict[str, Figure]]] = {}
+        for (arm, name, metric), index in place.items():
+            base = place[self.baseline, name, metric]
+            figure = _figure(means[index], means[base], samples[:, index], samples[:, base])
+            figures.setdefault(arm, {}).setdefault(name, {})[metric] = figure
+        return figures
+
+
+def _figure(mean, base_mean, samples, base_samples) -> Figure:
+    difference = samples - base_samples
+    positive = base_samples > 0
+    # A ratio to a baseline that is nearly always 0 says nothing; the difference does.
+    known = base_mean > 0 and positive.mean() > 0.99
+    ratio = difference[positive] / base_samples[positive] if known else np.array([])
+    return Figure(
+        float(mean),
+        *bootstrap.interval(samples),
+        float(mean - base_mean),
+        *bootstrap.interval(difference),
+        float((mean - base_mean) / base_mean) if known else math.nan,
+        *bootstrap.interval(ratio),
+    )
+
+
+def _json_values(figure: Figure) -> dict[str, float | None]:
+    values = dataclasses.asdict(figure)
+    return {name: None if math.isnan(value) else value for name, value in values.items()}

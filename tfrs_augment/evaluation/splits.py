@@ -1,0 +1,261 @@
+"""Training, validation and test rows, with items that training never sees.
+
+Splits are by time, because a random split lets a model learn from what comes after the rows that it
+is tested on. Two cuts are offered:
+
+- `by="user_time"` (the default) cuts each user's rows at the same shares of the user's own history.
+  Every user then has training rows, so the slices speak of items. On MovieLens, whose users rate all
+  in one sitting, a global cut would leave most test users without any training row.
+- `by="time"` cuts all rows at the same moments. Nothing in training comes after a test row of anybody,
+  and items launched after the cut are cold by nature; use it where users come back, as in a shop.
+
+Cold items are drawn, and all of their rows are held out of training: their test rows are in `test`,
+their earlier rows only tell what a user has already seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from tfrs_augment.datasets.interactions import Interactions, Ragged
+from tfrs_augment.errors import DataError, InvalidArgumentError
+
+_CUTS = ("user_time", "time")
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Rows of one data set, cut for one comparison.
+
+    Attributes:
+      train: rows that a model learns from. Vocabularies come from these alone.
+      validation: later rows, for early stopping and tuning, of items that training has seen.
+      test: the last rows, on warm and cold items.
+      seen: every row outside `test`, also those on cold items: what a user has seen by then.
+      name: how the split was made, for reports.
+    """
+
+    train: Interactions
+    validation: Interactions
+    test: Interactions
+    seen: Interactions
+    name: str
+
+    @property
+    def warm_items(self) -> np.ndarray:
+        """bool `[items]` in the order of the catalogue: the items with a training row."""
+        return np.bincount(self.train.item_index(), minlength=catalogue_size(self.train)) > 0
+
+    @property
+    def cold_items(self) -> np.ndarray:
+        """bytes `[n]`, ids of catalogue items without a training row: drawn, late or never met."""
+        return self.train.items[self.train.item_id][~self.warm_items]
+
+    def fingerprint(self) -> str:
+        """Returns a hash of all rows of all parts and of the tables, for caches."""
+        digest = hashlib.sha256(self.name.encode())
+        parts = (self.train, self.validation, self.test, self.seen)
+        tables = [part.rows for part in parts] + [self.train.items, self.train.users]
+        for table in tables:
+            for name, column in sorted(table.items()):
+                digest.update(name.encode())
+                arrays = (
+                    (column.values, column.row_splits) if isinstance(column, Ragged) else (column,)
+                )
+                for array in arrays:
+                    digest.update(str((array.dtype, array.shape)).encode())
+                    digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def split(
+    data: Interactions,
+    *,
+    by: str = "user_time",
+    test_share: float = 0.1,
+    validation_share: float = 0.1,
+    cold_share: float = 0.15,
+    seed: int = 0,
+) -> Split:
+    """Splits interactions by time and holds a share of the items out of training.
+
+    Args:
+      data: the interactions.
+      by: "user_time" cuts each user's rows at equal shares, "time" all rows at equal moments; see
+        the module. Rows of equal time are put in a seeded random order.
+      test_share: share of the rows that come last, in (0, 1). Default: 0.1.
+      validation_share: share of the rows just before them, in (0, 1). Default: 0.1.
+      cold_share: share of the catalogue that is drawn to be cold, in [0, 1). Items without a
+        training row for any other reason are cold too. Default: 0.15.
+      seed: of the cold items and of the order of rows of equal time.
+
+    Returns:
+      The split. Validation rows of items without a training row are left out of `validation` (they
+      stay in `seen`), so early stopping does not look at cold items.
+
+    Raises:
+      InvalidArgumentError: a share or `by` breaks its rule.
+      DataError: no training, validation or test rows are left.
+
+    Example:
+      >>> rng = np.random.default_rng(0)
+      >>> names = np.array([b"a", b"b", b"c", b"d"])
+      >>> events = {"user_id": names[rng.integers(2, size=200)],
+      ...           "item_id": names[rng.integers(4, size=200)],
+      ...           "timestamp": np.arange(200)}
+      >>> tables = {"items": {"item_id": names}, "users": {"user_id": names}}
+      >>> data = Interactions.from_tables(events, **tables)
+      >>> one = split(data, cold_share=0.25)
+      >>> len(one.cold_items), len(one.test)
+      (1, 20)
+    """
+    if by not in _CUTS:
+        raise InvalidArgumentError(f"`by` must be one of {_CUTS}. Received: by={by!r}.")
+    shares = {"test_share": test_share, "validation_share": validation_share}
+    for name, share in shares.items():
+        if not 0 < share < 1:
+            raise InvalidArgumentError(f"`{name}` must be in (0, 1). Received: {name}={share}.")
+    if test_share + validation_share >= 1:
+        raise InvalidArgumentError(
+            "`test_share` and `validation_share` must leave rows to train on. Received: "
+            f"{test_share} and {validation_share}."
+        )
+    if not 0 <= cold_share < 1:
+        raise InvalidArgumentError(
+            f"`cold_share` must be in [0, 1). Received: cold_share={cold_share}."
+        )
+    rng = np.random.default_rng([seed, 0x5EED])
+    items = catalogue_size(data)
+    cold = np.zeros(items, bool)
+    cold[rng.choice(items, int(round(cold_share * items)), replace=False)] = True
+    position = _positions(data, by, rng)
+    on_cold = cold[data.item_index()]
+    test = position >= 1 - test_share
+    validation = ~test & (position >= 1 - test_share - validation_share)
+    train = ~test & ~validation & ~on_cold
+    warm = np.bincount(data.item_index()[train], minlength=items) > 0
+    validation &= warm[data.item_index()]
+    name = f"{data.name}, by {by}, {test_share:g} test, {cold_share:g} cold, seed {seed}"
+    return _checked(data, train, validation, test, ~test, name)
+
+
+def development_split(whole: Split, *, seed: int = 0, **options) -> Split:
+    """Splits what is not test data again, so that choices can be made without the test rows.
+
+    The rows of `whole.train` and `whole.validation` become a data set of their own, with its own
+    last rows and its own drawn cold items ("pseudo-cold": `whole` trains on them). A policy's
+    strength chosen here owes nothing to the rows, or the cold items, that it is judged on later.
+
+    Args:
+      whole: the split whose test rows stay unseen.
+      seed: of the pseudo-cold items.
+      **options: as of `split`.
+
+    Returns:
+      A split of the rows of `whole.train` and `whole.validation`.
+    """
+    known = Interactions(
+        rows=_concatenate(whole.train.rows, whole.validation.rows),
+        items=whole.train.items,
+        users=whole.train.users,
+        user_id=whole.train.user_id,
+        item_id=whole.train.item_id,
+        timestamp=whole.train.timestamp,
+        name=f"{whole.train.name} (development)",
+    )
+    return split(known, seed=seed, **options)
+
+
+def split_of(
+    train: Interactions, test: Interactions, *, validation_share: float = 0.1, seed: int = 0
+) -> Split:
+    """Makes a split of given training and test rows: the last training rows validate.
+
+    Args:
+      train: rows to learn from, in any order.
+      test: rows to judge by, with the same catalogue.
+      validation_share: share of each user's training rows, its last, that validate.
+      seed: of the order of rows of equal time.
+
+    Returns:
+      The split; what a user has seen is all of `train`.
+
+    Raises:
+      DataError: the catalogues differ, or a part has no rows.
+    """
+    if not np.array_equal(train.items[train.item_id], test.items[test.item_id]):
+        raise DataError(
+            "`train` and `test` must have the same catalogue in `items`. Received: "
+            f"{catalogue_size(train)} and {catalogue_size(test)} items or another order. Take both "
+            "from one Interactions with `take`."
+        )
+    if not np.array_equal(train.users[train.user_id], test.users[test.user_id]):
+        raise DataError("`train` and `test` must have the same users in `users`.")
+    position = _positions(train, "user_time", np.random.default_rng([seed, 0x5EED]))
+    validation = position >= 1 - validation_share
+    kept = ~validation
+    warm = np.bincount(train.item_index()[kept], minlength=catalogue_size(train)) > 0
+    validation &= warm[train.item_index()]
+    _check_parts(train.name, train=kept.sum(), validation=validation.sum(), test=len(test))
+    return Split(
+        train=train.take(kept),
+        validation=train.take(validation),
+        test=test,
+        seen=train,
+        name=f"{train.name}, given test rows",
+    )
+
+
+def catalogue_size(data: Interactions) -> int:
+    """Returns the number of items in the catalogue."""
+    return len(data.items[data.item_id])
+
+
+def _positions(data: Interactions, by: str, rng: np.random.Generator) -> np.ndarray:
+    """Returns float64 `[n]` in [0, 1): each row's place in its user's, or the whole, history."""
+    groups = data.user_index() if by == "user_time" else np.zeros(len(data), np.int64)
+    order = np.lexsort((rng.random(len(data)), data.rows[data.timestamp], groups))
+    counts = np.bincount(groups, minlength=1)
+    starts = np.cumsum(counts) - counts
+    position = np.empty(len(data))
+    sorted_groups = groups[order]
+    position[order] = (np.arange(len(data)) - starts[sorted_groups]) / counts[sorted_groups]
+    return position
+
+
+def _checked(data, train, validation, test, seen, name) -> Split:
+    _check_parts(data.name, train=train.sum(), validation=validation.sum(), test=test.sum())
+    return Split(
+        train=data.take(train),
+        validation=data.take(validation),
+        test=data.take(test),
+        seen=data.take(seen),
+        name=name,
+    )
+
+
+def _check_parts(name: str, **rows: int) -> None:
+    for part, count in rows.items():
+        if count == 0:
+            raise DataError(
+                f"A split must leave rows in every part. Received: no {part} rows of {name}. Use "
+                "larger shares or more interactions."
+            )
+
+
+def _concatenate(first, second):
+    joined = {}
+    for name, column in first.items():
+        other = second[name]
+        if isinstance(column, Ragged):
+            values = np.concatenate([column.values, other.values])
+            splits = np.concatenate(
+                [column.row_splits, column.row_splits[-1] + other.row_splits[1:]]
+            )
+            joined[name] = Ragged(values, splits)
+        else:
+            joined[name] = np.concatenate([column, other])
+    return joined

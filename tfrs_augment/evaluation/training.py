@@ -1,0 +1,176 @@
+"""The training protocol that every arm of a comparison shares."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+from tfrs_augment.datasets.interactions import Column, columns_to_tensors, take_column
+from tfrs_augment.errors import InvalidArgumentError
+from tfrs_augment.evaluation.slices import ValidationRanker
+from tfrs_augment.evaluation.splits import Split
+
+Embed = Callable[[tf_keras.Model, Mapping[str, tf.Tensor]], tf.Tensor]
+
+_EMBED_BATCH = 8192
+
+
+def default_optimizer() -> tf_keras.optimizers.Optimizer:
+    """Returns Adam with learning rate 0.002."""
+    return tf_keras.optimizers.Adam(2e-3)
+
+
+def default_query(model: tf_keras.Model, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Returns `model.query_model(features)`."""
+    return _tower(model, "query_model")(features)
+
+
+def default_candidate(model: tf_keras.Model, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Returns `model.candidate_model(features)`."""
+    return _tower(model, "candidate_model")(features)
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """How every arm is trained.
+
+    Args:
+      epochs: most passes over the training rows.
+      batch_size: rows a step. An epoch is `ceil(training rows / batch_size)` steps in every arm,
+        however many copies an arm trains on.
+      optimizer: called for a fresh optimizer of each training.
+      patience: epochs without a better validation metric after which training stops.
+      query: `(model, features of users) -> [batch, dim]`.
+      candidate: `(model, features of items) -> [batch, dim]`.
+    """
+
+    epochs: int = 30
+    batch_size: int = 512
+    optimizer: Callable[[], tf_keras.optimizers.Optimizer] = default_optimizer
+    patience: int = 4
+    query: Embed = default_query
+    candidate: Embed = default_candidate
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience"):
+            if getattr(self, name) < 1:
+                raise InvalidArgumentError(
+                    f"`{name}` must be at least 1. Received: {name}={getattr(self, name)}."
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """What a training did: the validation metric after each epoch, and the epoch that was kept."""
+
+    validation: list[float]
+    best_epoch: int
+
+
+def train(
+    model: tf_keras.Model,
+    split: Split,
+    protocol: Protocol,
+    *,
+    copies: int = 1,
+    seed: int = 0,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> Training:
+    """Fits a model with early stopping; it ends with the weights of its best epoch.
+
+    The validation metric is NDCG@50 of the validation rows among the warm items: finer than a
+    recall, and blind to cold items, so stopping favours no arm that aims at them.
+
+    Args:
+      model: compiled here, whatever it came with.
+      split: its `train` rows are learned, its `validation` rows watched.
+      protocol: the settings that all arms share.
+      copies: how often each training row stands in the shuffled list that batches are cut from.
+      seed: of the shuffling.
+      on_epoch: called with the number of epochs done and the metric.
+
+    Returns:
+      The history.
+    """
+    model.compile(optimizer=protocol.optimizer())
+    rows = split.train if copies == 1 else split.train.take(np.tile(_all(split.train), copies))
+    batches = rows.dataset(protocol.batch_size, shuffle_seed=seed).repeat().prefetch(2)
+    watch = _EarlyStopping(split, protocol, on_epoch)
+    model.fit(
+        batches,
+        steps_per_epoch=-(-len(split.train) // protocol.batch_size),
+        epochs=protocol.epochs,
+        callbacks=[watch],
+        verbose=0,
+    )
+    model.set_weights(watch.best_weights)
+    return Training(watch.history, watch.best_epoch)
+
+
+class Embedder:
+    """Embeds all users and all items of a split with a model."""
+
+    def __init__(self, split: Split, protocol: Protocol):
+        self._users = _batches(split.train.users)
+        self._items = _batches(split.train.items)
+        self._protocol = protocol
+
+    def __call__(self, model: tf_keras.Model) -> tuple[np.ndarray, np.ndarray]:
+        """Returns float32 `[users, dim]` and `[items, dim]`, as the model embeds when serving."""
+        queries = [self._protocol.query(model, batch).numpy() for batch in self._users]
+        candidates = [self._protocol.candidate(model, batch).numpy() for batch in self._items]
+        return np.concatenate(queries), np.concatenate(candidates)
+
+
+class _EarlyStopping(tf_keras.callbacks.Callback):
+    """Keeps the best weights by the metric of the validation rows."""
+
+    def __init__(self, split: Split, protocol: Protocol, on_epoch):
+        super().__init__()
+        self._rank = ValidationRanker(split)
+        self._embed = Embedder(split, protocol)
+        self._patience = protocol.patience
+        self._on_epoch = on_epoch
+        self.history: list[float] = []
+        self.best_epoch = 0
+        self.best_weights = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        metric = float(self._rank(*self._embed(self.model)).ndcg(50).mean())
+        self.history.append(metric)
+        if self.best_weights is None or metric > self.history[self.best_epoch]:
+            self.best_epoch, self.best_weights = epoch, self.model.get_weights()
+        elif epoch - self.best_epoch >= self._patience:
+            self.model.stop_training = True
+        if self._on_epoch is not None:
+            self._on_epoch(epoch + 1, metric)
+
+
+def _batches(table: Mapping[str, Column]) -> list[dict[str, tf.Tensor]]:
+    length = len(next(iter(table.values())))
+    spans = [
+        np.arange(start, min(start + _EMBED_BATCH, length))
+        for start in range(0, length, _EMBED_BATCH)
+    ]
+    return [
+        columns_to_tensors({name: take_column(column, span) for name, column in table.items()})
+        for span in spans
+    ]
+
+
+def _all(data) -> np.ndarray:
+    return np.arange(len(data))
+
+
+def _tower(model: tf_keras.Model, name: str) -> Callable:
+    if not hasattr(model, name):
+        raise InvalidArgumentError(
+            f"`build_model` must return a model with `query_model` and `candidate_model`. Received: "
+            f"{type(model).__name__} without `{name}`. Pass `query=` and `candidate=`, functions "
+            "of (model, features) that return embeddings [batch, dim]."
+        )
+    return getattr(model, name)
