@@ -98,8 +98,8 @@ class FeatureMask(Op):
     """Hides whole features of a row, each by itself with the same chance.
 
     Args:
-      masked: the features to mask; any kind. A dense feature becomes its mask value; a ragged one becomes
-        empty.
+      masked: the features to mask, of any kind and shape. All values of a masked feature become its mask
+        value; a ragged one keeps its length.
       rate: the chance that a feature of a row is masked, in [0, 1].
       mask_values: feature to value, where the default ("[UNK]" for strings, -1 for integers, 0.0 for floats)
         is not the one that stands for "missing" in the model.
@@ -141,22 +141,18 @@ class FeatureMask(Op):
         changed = {}
         for name in self.masked:
             column, mask = self.column(batch, name), params[name]
-            if isinstance(column, tf.RaggedTensor):
-                keep = tf.logical_not(tf.gather(mask, column.value_rowids()))
-                lengths = tf.where(mask, tf.zeros_like(column.row_lengths()), column.row_lengths())
-                changed[name] = tf.RaggedTensor.from_row_lengths(
-                    tf.boolean_mask(column.flat_values, keep), lengths, validate=False
-                )
-                continue
             value = (self.mask_values or {}).get(name)
             if value is not None and not _matches(value, column.dtype):
                 raise self.invalid(
                     "mask_values", f"must fit '{name}' of type {column.dtype.name}", value
                 )
-            mask = tf.reshape(
-                mask, tf.concat([tf.shape(mask), tf.ones([column.shape.rank - 1], tf.int32)], 0)
-            )
-            changed[name] = tf.where(mask, _token(value, column), column)
+            if isinstance(column, tf.RaggedTensor):
+                mask = tf.gather(mask, column.value_rowids())
+            else:
+                shape = tf.concat([tf.shape(mask), tf.ones([column.shape.rank - 1], tf.int32)], 0)
+                mask = tf.reshape(mask, shape)
+            values = tf.where(mask, _token(value, column), values_of(column))
+            changed[name] = with_values(column, values)
         return batch.replace(changed)
 
 
