@@ -18,7 +18,7 @@ from tfrs_augment.ops import Op, op_from_config
 
 ROWS = 600
 RAGGED_ONLY = ("test_padded_and_ragged_columns_draw_alike",)
-"""Tests for the cases that change the values of a ragged column one by one."""
+"""Tests for the cases with a ragged column."""
 
 
 def batch(rows: int = ROWS) -> dict[str, tf.Tensor | tf.RaggedTensor]:
@@ -78,11 +78,8 @@ class Case:
         return self.op.id
 
     @property
-    def has_ragged_values(self) -> bool:
-        """Whether the op changes the values of a ragged column one by one."""
-        return not self.per_row and any(
-            isinstance(batch()[n], tf.RaggedTensor) for n in self.op.features
-        )
+    def has_ragged(self) -> bool:
+        return any(isinstance(batch()[n], tf.RaggedTensor) for n in self.op.features)
 
 
 class OpContract:
@@ -95,7 +92,7 @@ class OpContract:
             cases = [
                 case
                 for case in self.cases
-                if metafunc.function.__name__ not in RAGGED_ONLY or case.has_ragged_values
+                if metafunc.function.__name__ not in RAGGED_ONLY or case.has_ragged
             ]
             metafunc.parametrize("case", cases, ids=lambda case: case.name)
 

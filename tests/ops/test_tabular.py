@@ -67,7 +67,13 @@ class TestFeatureMask(OpContract):
             ("word", "count", "number", "tags", "vector"), rate=1.0, mask_values={"number": -5}
         )
         result = self.policy(op).augment(batch())
-        assert [rows_of(result[n])[3] for n in op.features] == [b"[UNK]", -1, -5.0, [], [0.0, 0.0]]
+        assert [rows_of(result[n])[3] for n in op.features] == [
+            b"[UNK]",
+            -1,
+            -5.0,
+            [b"[UNK]"] * 3,
+            [0.0, 0.0],
+        ]
 
     def test_the_draws_of_a_feature_do_not_depend_on_the_others(self):
         def masked(features):
