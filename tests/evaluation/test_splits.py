@@ -147,6 +147,6 @@ def test_arguments_are_checked(shop, arguments, message):
 def test_a_part_without_rows_is_refused(shop):
     with pytest.raises(DataError, match="no validation rows"):
         split(shop.take(np.arange(2)), by="time", test_share=0.5, validation_share=0.1)
+    other = type(shop)(shop.rows, shop.items, {"user_id": shop.users["user_id"][::-1]})
     with pytest.raises(DataError, match="same users"):
-        other = type(shop)(shop.rows, shop.items, {"user_id": shop.users["user_id"][::-1]})
         split_of(shop, other)

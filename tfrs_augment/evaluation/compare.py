@@ -17,17 +17,20 @@ import numpy as np
 import tf_keras
 import tqdm
 
-import tfrs_augment
 from tfrs_augment.datasets.interactions import Interactions
 from tfrs_augment.errors import InvalidArgumentError, close_matches
 from tfrs_augment.evaluation.metrics import Ranks
 from tfrs_augment.evaluation.report import Report, Run
 from tfrs_augment.evaluation.slices import Slices, rank_test_rows
 from tfrs_augment.evaluation.splits import Split, split_of
-from tfrs_augment.evaluation.training import Embedder, Protocol, train as train_model
+from tfrs_augment.evaluation.training import Embedder, Protocol
+from tfrs_augment.evaluation.training import train as train_model
 from tfrs_augment.policy import AugmentationPolicy
 
 BuildModel = Callable[..., tf_keras.Model]
+
+# Raised with every change that lets the same arm train or score otherwise.
+_CACHE_VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,8 +115,7 @@ def compare(
       protocol: how every arm is trained. Default: `Protocol()`.
       cache_dir: a folder that holds a file of results for each arm and seed. What is there is not
         trained again, so an interrupted comparison resumes. The key is made of the rows, the arm,
-        the protocol, the library's version and the name of `build_model`; after changing its
-        code, take another folder.
+        the protocol and the name of `build_model`; after changing code, take another folder.
       progress: whether to show a progress bar on stderr.
       name: what was compared, for the report. Default: the name of the split.
 
@@ -188,7 +190,7 @@ class _Seed:
     def run(self) -> dict[str, Run]:
         """Returns the run of every arm, from the cache or trained."""
         context = {
-            "version": tfrs_augment.__version__,
+            "version": _CACHE_VERSION,
             "split": self.split.fingerprint(),
             "seed": self.seed,
             "build_model": _name_of(self.build_model),
