@@ -1,0 +1,46 @@
+"""The README's Python snippets run, in order, as one program."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+README = ROOT / "README.md"
+
+
+def snippets(markdown: str) -> str:
+    """Returns the text with all but its ```python blocks blanked: line numbers stay the file's."""
+    lines, inside = [], False
+    for line in markdown.splitlines():
+        if inside and line.strip() == "```":
+            inside = False
+        lines.append(line if inside else "")
+        if re.fullmatch(r"```python", line.strip()):
+            inside = True
+    return "\n".join(lines) + "\n"
+
+
+def test_snippets_are_the_python_blocks_in_place():
+    text = "a\n```python\nb = 1\n```\n```bash\nc\n```\n```python\nd = b\n```\n"
+    assert snippets(text).splitlines() == ["", "", "b = 1", "", "", "", "", "", "d = b", ""]
+
+
+def test_readme_snippets_run(tmp_path):
+    program = tmp_path / "README_as_program.py"
+    program.write_text(snippets(README.read_text(encoding="utf-8")), encoding="utf-8")
+    assert "import tfrs_augment as aug" in program.read_text(encoding="utf-8")
+    # The variable that tests/conftest.py sets is for the import to set, as for any reader.
+    variables = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
+    done = subprocess.run(
+        [sys.executable, program],
+        cwd=tmp_path,
+        env=variables | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"The line numbers are README.md's.\n{done.stderr}"
