@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from .columns import ABSENT, LISTED, Column
-from .compiling import copy_bytes, jit, kernel_input, store32
+from .compiling import copy_bytes, inlined, jit, kernel_input, store32
 from .frames import FOOTER_BYTES, FRAME_BYTES, HEADER_BYTES, write_footer, write_header
 from .wire import BYTES, END, ENTRY, FLOAT, INT64, varint_size, write_varint
 
@@ -19,14 +19,14 @@ KEEP, DROP, WRITE = 0, 1, 2
 # their tags and lengths. Its size, with the kind and the state, gives the size of all around it.
 
 
-@jit
+@inlined
 def _list_size(kind, content):
     if kind == BYTES or content == 0:
         return content
     return 1 + varint_size(content) + content
 
 
-@jit
+@inlined
 def _feature_size(kind, content, state):
     if state != LISTED:
         return np.int64(0)
@@ -34,7 +34,7 @@ def _feature_size(kind, content, state):
     return 1 + varint_size(size) + size
 
 
-@jit
+@inlined
 def _entry_size(name_size, feature_size):
     """The size of a map entry without its own tag and length."""
     return 1 + varint_size(name_size) + name_size + 1 + varint_size(feature_size) + feature_size
@@ -72,7 +72,7 @@ def _place_entries(name_size, kind, contents, state, action, begin, begins, size
     return begin
 
 
-@jit
+@inlined
 def _write_head(target, position, name, kind, content, state):
     """Writes a map entry up to its content; returns where that goes."""
     name_size = len(name)

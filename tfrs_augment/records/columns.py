@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .compiling import copy_bytes, jit, kernel_input, load32
+from .compiling import copy_bytes, inlined, jit, kernel_input, load8, load32
 from .wire import BYTES, COUNT, END, ENTRY, FLOAT, INT64, LIST, SIZE, read_length, read_varint
 
 KIND_NAMES = {BYTES: "bytes", FLOAT: "float", INT64: "int64"}
@@ -129,7 +129,7 @@ def check_splits(name: str, splits: np.ndarray, size: int) -> None:
 # A feature's spans are what the walker noted; it has seen that the lists are well-formed.
 
 
-@jit
+@inlined
 def _row_splits(spans, feature, state):
     """Fills `state`, and returns the row splits."""
     splits = np.empty(len(spans) + 1, np.int64)
@@ -158,7 +158,7 @@ def _read_floats(data, offsets, spans, feature, state):
         position = offsets[i] + spans[i, feature, LIST]
         end = offsets[i] + spans[i, feature, END]
         while position < end:
-            if data[position] == 0x0A:
+            if load8(data, position) == 0x0A:
                 length, position = read_length(data, position + 1, end)
                 after = position + length
                 while position < after:
@@ -183,7 +183,7 @@ def _read_int64s(data, offsets, spans, feature, state):
         position = offsets[i] + spans[i, feature, LIST]
         end = offsets[i] + spans[i, feature, END]
         while position < end:
-            if data[position] == 0x0A:
+            if load8(data, position) == 0x0A:
                 length, position = read_length(data, position + 1, end)
                 after = position + length
                 while position < after:

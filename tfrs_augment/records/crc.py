@@ -9,7 +9,7 @@ from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
-from .compiling import jit, load8, load16, load32, load64
+from .compiling import inlined, load8, load16, load32, load64
 
 _POLYNOMIAL = 0x82F63B78
 _ALL_ONES = np.uint32(0xFFFFFFFF)
@@ -49,7 +49,7 @@ _step16 = _crc_instruction("llvm.x86.sse42.crc32.32.16", types.uint32, types.uin
 _step8 = _crc_instruction("llvm.x86.sse42.crc32.32.8", types.uint32, types.uint8)
 
 
-@jit
+@inlined
 def crc32c_hardware(data, begin, end):
     """CRC-32C of `data[begin:end]` by SSE4.2; only for processors that have it."""
     state = np.uint64(0xFFFFFFFF)
@@ -84,7 +84,7 @@ def _slicing_tables() -> np.ndarray:
 _TABLES = _slicing_tables()
 
 
-@jit
+@inlined
 def crc32c_software(data, begin, end):
     """CRC-32C of `data[begin:end]` by slicing-by-8, eight bytes a step; for every processor."""
     crc = _ALL_ONES
@@ -112,7 +112,7 @@ HAS_HARDWARE_CRC = _has_sse42()
 crc32c = crc32c_hardware if HAS_HARDWARE_CRC else crc32c_software
 
 
-@jit
+@inlined
 def masked_crc32c(data, begin, end):
     """The CRC as TFRecord stores it: rotated and shifted, so that CRCs of CRCs stay sound."""
     crc = crc32c(data, begin, end)

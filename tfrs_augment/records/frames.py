@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from .compiling import copy_bytes, jit, kernel_input, load32, load64, store32, store64
+from .compiling import copy_bytes, inlined, jit, kernel_input, load32, load64, store32, store64
 from .crc import masked_crc32c
 from .streams import (
     COMPRESSIONS,
@@ -113,12 +113,17 @@ _BROKEN_REASONS = {
 _BAD_DATA_CRC = "the CRC of the record's data is wrong"
 
 
-@jit
+@inlined
 def _header_valid(data, position):
     return masked_crc32c(data, position, position + 8) == load32(data, position + 8)
 
 
 @jit
+def _starts_with_header(data):
+    return len(data) >= HEADER_BYTES and _header_valid(data, 0)
+
+
+@inlined
 def _payload_valid(data, begin, end):
     """Whether the frame `data[begin:end]` carries the right CRC of its payload."""
     return masked_crc32c(data, begin + HEADER_BYTES, end - FOOTER_BYTES) == load32(
@@ -367,9 +372,7 @@ def _checked_chunks(stream: BinaryReader, compression: str) -> Iterator[bytes]:
     while len(head) < HEADER_BYTES and (chunk := next(chunks, b"")):
         head += chunk
     # A TFRecord's first length may happen to look like gzip's magic number; its CRC tells.
-    starts_with_frame = len(head) >= HEADER_BYTES and _header_valid(
-        np.frombuffer(head[:HEADER_BYTES], np.uint8), 0
-    )
+    starts_with_frame = _starts_with_header(np.frombuffer(head, np.uint8))
     if compression == "none" and looks_like_gzip(head) and not starts_with_frame:
         raise CompressionError("the stream looks like gzip; pass compression='gzip'")
     if compression == "gzip" and starts_with_frame and not looks_like_gzip(head):
@@ -462,14 +465,14 @@ def _frame_payloads(joined, ends):
     return framed
 
 
-@jit
+@inlined
 def write_header(framed, position, size):
     """Writes the length of a payload of `size` bytes, and its CRC, at `framed[position]`."""
     store64(framed, position, np.uint64(size))
     store32(framed, position + 8, masked_crc32c(framed, position, position + 8))
 
 
-@jit
+@inlined
 def write_footer(framed, position, size):
     """Writes the CRC of the payload, which must stand there already."""
     end = position + HEADER_BYTES + size

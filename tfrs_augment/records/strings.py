@@ -5,27 +5,31 @@ from __future__ import annotations
 import numpy as np
 
 from .columns import check_splits
-from .compiling import copy_bytes, jit, kernel_input, load64
+from .compiling import copy_bytes, inlined, jit, kernel_input, load64
 from .wire import same_bytes, varint_size, write_varint
-
-# The fields of tensorflow.TensorProto that are needed.
-_DTYPE_STRING = b"\x08\x07"  # dtype: DT_STRING
-_SHAPE_TAG = 0x12  # tensor_shape { dim { size } }
-_STRING_TAG = 0x42  # string_val
 
 
 @jit
-def _pack_strings(value_offsets, data, head):
-    total = len(head)
-    for k in range(len(value_offsets) - 1):
+def _pack_strings(value_offsets, data):
+    """Writes TensorProto { dtype: DT_STRING  tensor_shape { dim { size: m } }  string_val: ... }."""
+    m = len(value_offsets) - 1
+    dimension_size = 1 + varint_size(m)
+    total = 6 + dimension_size
+    for k in range(m):
         length = value_offsets[k + 1] - value_offsets[k]
         total += 1 + varint_size(length) + length
     packed = np.empty(total, np.uint8)
-    copy_bytes(packed, 0, head, 0, len(head))
-    position = np.int64(len(head))
-    for k in range(len(value_offsets) - 1):
+    packed[0] = 0x08  # dtype
+    packed[1] = 7
+    packed[2] = 0x12  # tensor_shape
+    packed[3] = 2 + dimension_size
+    packed[4] = 0x12  # dim
+    packed[5] = dimension_size
+    packed[6] = 0x08  # size
+    position = write_varint(packed, 7, m)
+    for k in range(m):
         length = value_offsets[k + 1] - value_offsets[k]
-        packed[position] = _STRING_TAG
+        packed[position] = 0x42  # string_val
         position = write_varint(packed, position + 1, length)
         copy_bytes(packed, position, data, value_offsets[k], length)
         position += length
@@ -45,14 +49,7 @@ def pack_strings(value_offsets: np.ndarray, data: np.ndarray) -> bytes:
         A TensorProto of dtype DT_STRING and shape `[m]`.
     """
     value_offsets, data = _checked(value_offsets, data)
-    count = bytearray(10)
-    count = bytes(count[: write_varint(np.frombuffer(count, np.uint8), 0, len(value_offsets) - 1)])
-    dimension = b"\x08" + count
-    shape = b"\x12" + bytes([len(dimension)]) + dimension
-    head = _DTYPE_STRING + bytes([_SHAPE_TAG, len(shape)]) + shape
-    return _pack_strings(
-        value_offsets, data, kernel_input(np.frombuffer(head, np.uint8), np.uint8)
-    ).tobytes()
+    return _pack_strings(value_offsets, data).tobytes()
 
 
 def unpack_strings(lengths: np.ndarray, joined: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +77,7 @@ def _checked(value_offsets: np.ndarray, data: np.ndarray) -> tuple[np.ndarray, n
     return value_offsets, data
 
 
-@jit
+@inlined
 def _hash(data, begin, end):
     state = np.uint64(0x9E3779B97F4A7C15) ^ np.uint64(end - begin)
     while end - begin >= 8:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiling import jit, load64
+from .compiling import inlined, jit, load8, load32, load64
 from .frames import FOOTER_BYTES, HEADER_BYTES
 
 BYTES, FLOAT, INT64 = 1, 2, 3  # The numbers of the kinds in tf.train.Feature's oneof.
@@ -30,6 +30,8 @@ LIST = 2  # Where the contents of its list start; 0 where no kind is set.
 COUNT = 3  # How many values it has.
 SIZE = 4  # How many bytes its values have together, for a bytes feature.
 SPAN_FIELDS = 5
+
+LAYOUT_ENTRIES = 64  # How many entries of a record the walker expects where the last had them.
 
 # Verdicts on a record.
 CANONICAL = 0
@@ -47,12 +49,12 @@ VERDICTS = {
 _UNREADABLE = np.int64(-1)
 
 
-@jit
+@inlined
 def read_length(data, position, end):
     """A length that fits before `end`, and the position after it; -1 where there is none."""
     if position >= end:
         return _UNREADABLE, position
-    byte = np.int64(data[position])
+    byte = np.int64(load8(data, position))
     position += 1
     if byte < 128:
         return (byte if byte <= end - position else _UNREADABLE), position
@@ -61,7 +63,7 @@ def read_length(data, position, end):
     while shift < 35:
         if position >= end:
             return _UNREADABLE, position
-        byte = np.int64(data[position])
+        byte = np.int64(load8(data, position))
         position += 1
         length |= (byte & 127) << shift
         if byte < 128:
@@ -70,13 +72,13 @@ def read_length(data, position, end):
     return _UNREADABLE, position
 
 
-@jit
+@inlined
 def read_varint(data, position, end):
     """A 64-bit varint and the position after it; position -1 where there is none."""
     value = np.uint64(0)
     shift = np.uint64(0)
     while position < end:
-        byte = np.uint64(data[position])
+        byte = np.uint64(load8(data, position))
         position += 1
         if shift == 63 and byte > 1:  # More than 64 bits, or more than ten bytes.
             return value, _UNREADABLE
@@ -87,7 +89,7 @@ def read_varint(data, position, end):
     return value, _UNREADABLE
 
 
-@jit
+@inlined
 def varint_size(value):
     """How many bytes `value` takes as a varint; negative numbers take ten."""
     rest = np.uint64(value)
@@ -98,7 +100,7 @@ def varint_size(value):
     return size
 
 
-@jit
+@inlined
 def write_varint(data, position, value):
     """Writes `value` at `position`, and returns the position after it."""
     rest = np.uint64(value)
@@ -110,11 +112,11 @@ def write_varint(data, position, value):
     return position + 1
 
 
-@jit
+@inlined
 def is_utf8(data, begin, end):
     """Whether `data[begin:end]` is UTF-8 as protobuf understands it: no surrogates, no overlong forms."""
     while begin < end:
-        lead = data[begin]
+        lead = load8(data, begin)
         begin += 1
         if lead < 0x80:
             continue
@@ -135,38 +137,45 @@ def is_utf8(data, begin, end):
                 high = 0x8F
         else:
             return False
-        if end - begin < more or not low <= data[begin] <= high:
+        if end - begin < more or not low <= load8(data, begin) <= high:
             return False
         for k in range(begin + 1, begin + more):
-            if data[k] & 0xC0 != 0x80:
+            if load8(data, k) & 0xC0 != 0x80:
                 return False
         begin += more
     return True
 
 
-@jit
+@inlined
 def same_bytes(left, left_begin, right, right_begin, size):
     """Whether two stretches of `size` bytes are equal."""
-    k = 0
-    while size - k >= 8:
-        if load64(left, left_begin + k) != load64(right, right_begin + k):
+    if size >= 8:
+        last = size - 8
+        k = 0
+        while k < last:
+            if load64(left, left_begin + k) != load64(right, right_begin + k):
+                return False
+            k += 8
+        return load64(left, left_begin + last) == load64(right, right_begin + last)
+    if size >= 4:
+        last = size - 4
+        return load32(left, left_begin) == load32(right, right_begin) and load32(
+            left, left_begin + last
+        ) == load32(right, right_begin + last)
+    for k in range(size):
+        if load8(left, left_begin + k) != load8(right, right_begin + k):
             return False
-        k += 8
-    while k < size:
-        if left[left_begin + k] != right[right_begin + k]:
-            return False
-        k += 1
     return True
 
 
-@jit
+@inlined
 def _name_hash(data, begin, size):
     """A hash of a few bytes: names are short and few, and a hit is compared in full."""
     state = np.uint32(size) * np.uint32(0x9E3779B1)
     if size > 0:
-        state ^= np.uint32(data[begin]) * np.uint32(0x85EBCA77)
-        state ^= np.uint32(data[begin + size - 1]) * np.uint32(0xC2B2AE3D)
-        state ^= np.uint32(data[begin + (size >> 1)]) * np.uint32(0x27D4EB2F)
+        state ^= np.uint32(load8(data, begin)) * np.uint32(0x85EBCA77)
+        state ^= np.uint32(load8(data, begin + size - 1)) * np.uint32(0xC2B2AE3D)
+        state ^= np.uint32(load8(data, begin + (size >> 1))) * np.uint32(0x27D4EB2F)
     return np.int64(state ^ (state >> np.uint32(15)))
 
 
@@ -182,7 +191,7 @@ def build_name_table(names, name_offsets, table):
         table[slot] = feature
 
 
-@jit
+@inlined
 def _find_name(data, begin, size, names, name_offsets, table):
     """The number of the wanted feature of this name, or -1."""
     last = len(table) - 1
@@ -198,13 +207,13 @@ def _find_name(data, begin, size, names, name_offsets, table):
     return np.int64(-1)
 
 
-@jit
+@inlined
 def _walk_list(data, kind, position, end):
     """The number of values of a list, and their bytes for a bytes list; -1 where it is malformed."""
     count = np.int64(0)
     size = np.int64(0)
     while position < end:
-        tag = data[position]
+        tag = load8(data, position)
         position += 1
         if tag == 0x0A:  # Bytes, or packed numbers.
             length, position = read_length(data, position, end)
@@ -238,9 +247,13 @@ def _walk_list(data, kind, position, end):
     return count, size
 
 
-@jit
-def _walk_record(data, origin, end, names, name_offsets, kinds, table, spans):
+@inlined
+def _walk_record(data, origin, end, names, name_offsets, kinds, table, layout, spans):
     """Notes where the wanted features of one record lie; `data[origin:end]` is its frame.
+
+    `layout` remembers the entries of earlier records in their order: where a name stands, its size,
+    and its feature. Most records of a file have the same layout, so a name is mostly recognized by
+    one comparison.
 
     Returns:
         The verdict; where the map entries start; and with the verdict OTHER_KIND, four times the
@@ -258,30 +271,42 @@ def _walk_record(data, origin, end, names, name_offsets, kinds, table, spans):
     body = position - origin
     verdict = CANONICAL
     detail = 0
+    ordinal = 0
     while position < end:
         entry = position
-        if data[position] != 0x0A:
+        if load8(data, position) != 0x0A:
             return BAD_FEATURES, 0, 0
         length, position = read_length(data, position + 1, end)
         if length < 0:
             return BAD_FEATURES, 0, 0
         entry_end = position + length
 
-        if length == 0 or data[position] != 0x0A:
+        if length == 0 or load8(data, position) != 0x0A:
             return BAD_ENTRY, 0, 0
         size, name = read_length(data, position + 1, entry_end)
         position = name + size
-        if size < 0 or position >= entry_end or data[position] != 0x12:
+        if size < 0 or position >= entry_end or load8(data, position) != 0x12:
             return BAD_ENTRY, 0, 0
         length, position = read_length(data, position + 1, entry_end)
         if length < 0 or position + length != entry_end:
             return BAD_ENTRY, 0, 0
 
-        feature = _find_name(data, name, size, names, name_offsets, table)
-        if feature < 0:
-            if not is_utf8(data, name, name + size):
+        if (
+            ordinal < LAYOUT_ENTRIES
+            and layout[ordinal, 1] == size
+            and same_bytes(data, name, data, layout[ordinal, 0], size)
+        ):
+            feature = layout[ordinal, 2]
+        else:
+            feature = _find_name(data, name, size, names, name_offsets, table)
+            if feature < 0 and not is_utf8(data, name, name + size):
                 return BAD_NAME, 0, 0
-        elif spans[feature, ENTRY] >= 0:
+            if ordinal < LAYOUT_ENTRIES:
+                layout[ordinal, 0] = name
+                layout[ordinal, 1] = size
+                layout[ordinal, 2] = feature
+        ordinal += 1
+        if feature >= 0 and spans[feature, ENTRY] >= 0:
             return NAME_TWICE, 0, 0
 
         kind = 0
@@ -289,7 +314,7 @@ def _walk_record(data, origin, end, names, name_offsets, kinds, table, spans):
         size = np.int64(0)
         start = np.int64(0)
         if position < entry_end:
-            tag = data[position]
+            tag = load8(data, position)
             kind = np.int64(tag >> 3)
             if tag & 7 != 2 or kind < BYTES or kind > INT64:
                 return BAD_FEATURE, 0, 0
@@ -331,6 +356,7 @@ def walk(data, offsets, names, name_offsets, kinds, table, spans, bodies, verdic
         How many records are not canonical, or not of the wanted kinds.
     """
     refused = 0
+    layout = np.full((LAYOUT_ENTRIES, 3), -1, np.int64)
     for i in range(len(offsets) - 1):
         span = spans[i]
         for feature in range(len(kinds)):
@@ -339,7 +365,7 @@ def walk(data, offsets, names, name_offsets, kinds, table, spans, bodies, verdic
             span[feature, COUNT] = 0
             span[feature, SIZE] = 0
         verdict, body, detail = _walk_record(
-            data, offsets[i], offsets[i + 1], names, name_offsets, kinds, table, span
+            data, offsets[i], offsets[i + 1], names, name_offsets, kinds, table, layout, span
         )
         verdicts[i] = verdict
         bodies[i] = body
