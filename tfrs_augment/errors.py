@@ -1,8 +1,8 @@
 """The exceptions of the library.
 
 Every message names the argument, the rule, the value received and the fix. All classes derive from
-`AugmentError`, so one `except` catches what the library refuses; each also derives from the built-in
-exception that fits, so code that knows nothing of the library still reads right.
+`AugmentError`, so one `except` catches what the library refuses; each also derives from the
+built-in exception that fits, so code that knows nothing of the library still reads right.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Iterable
 class AugmentError(Exception):
     """Base of all errors that the library raises on purpose."""
 
-    # AutoGraph raises an error of traced code again with a longer message, in its own type but where
-    # the constructor is known: this keeps `except InvalidArgumentError` right around `model.fit`.
+    # AutoGraph raises an error of traced code again with a longer message, in its own type but
+    # where the constructor is known: this keeps `except InvalidArgumentError` right around
+    # `model.fit`.
     __init__ = Exception.__init__
 
 

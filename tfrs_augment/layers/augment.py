@@ -14,6 +14,7 @@ from tfrs_augment.layers.columns import (
     check_policy,
     columns_by_name,
     copied,
+    is_draw,
     is_training,
 )
 from tfrs_augment.ops.fitted import FittedState
@@ -25,37 +26,44 @@ from tfrs_augment.rng import Column
 class Augment(tf_keras.layers.Layer):
     """Applies a policy to a dict of features, in training only.
 
-    At an equal draw number a row becomes what `policy.augment(rows, draw=...)` and the Beam job make of it.
-    The draw number is the count of the training calls before this one, kept in a non-trainable weight: it is
-    saved with the model and in checkpoints, so training that resumes goes on with the right number.
+    At an equal draw number a row becomes what `policy.augment(rows, draw=...)` and the Beam job
+    make of it. The draw number is the count of the training calls before this one, kept in a
+    non-trainable weight: it is saved with the model and in checkpoints, so training that resumes
+    goes on with the right number.
 
-    A row's draws hang on its key features, which must be in the dict. Rows with equal keys get equal draws
-    within one call: name enough key features to tell interactions apart, or ask for `key="position"`.
+    A row's draws hang on its key features, which must be in the dict. Rows with equal keys get
+    equal draws within one call: name enough key features to tell interactions apart, or ask for
+    `key="position"`.
 
     Args:
       policy: a policy, fitted if its ops ask for it.
       draw: an integer, to use this draw number in every training call. Default: count the calls.
-      key: None to draw by the policy's key features, or "position" to draw by a row's place in the batch
-        (and its replica): any batch will do, but a row's augmentation then depends on the batching.
+      key: None to draw by the policy's key features, or "position" to draw by a row's place in the
+        batch (and its replica): any batch will do, but a row's augmentation then depends on the
+        batching.
       **kwargs: arguments of a Keras layer, such as `name`.
 
     Call arguments:
-      inputs: name to a dense column `[batch]` or `[batch, ...]` or a ragged one `[batch, None]`. In nested
-        dicts a column goes by its innermost name.
+      inputs: name to a dense column `[batch]` or `[batch, ...]` or a ragged one `[batch, None]`. In
+        nested dicts a column goes by its innermost name.
       training: a Python bool. Default: as Keras has it in the calling model, False elsewhere.
 
     Returns:
-      A new dict. Columns that no op changes, and when not training all columns, are the same objects.
+      A new dict. Columns that no op changes, and when not training all columns, are the same
+      objects.
 
     Raises:
-      InvalidArgumentError: an argument breaks its rule, an op is not fitted or not of stage "feature", or
-        there is no key.
-      UnknownFeatureError: at the first training call, if a key feature or an op's feature is missing.
+      InvalidArgumentError: an argument breaks its rule, an op is not fitted or not of stage
+        "feature", or there is no key.
+      UnknownFeatureError: at the first training call, if a key feature or an op's feature is
+        missing.
 
     Example:
       >>> import tensorflow as tf
       >>> import tfrs_augment as aug
-      >>> policy = aug.AugmentationPolicy([aug.ops.IdDropout("movie_id", rate=1.0)], key_features=["movie_id"])
+      >>> policy = aug.AugmentationPolicy(
+      ...     [aug.ops.IdDropout("movie_id", rate=1.0)], key_features=["movie_id"]
+      ... )
       >>> layer = aug.layers.Augment(policy)
       >>> rows = {"movie_id": tf.constant(["12"])}
       >>> layer(rows, training=True)["movie_id"].numpy().tolist()
@@ -75,9 +83,7 @@ class Augment(tf_keras.layers.Layer):
         # Columns keep their types, whatever the mixed precision of the model.
         super().__init__(autocast=False, **kwargs)
         check_policy(policy, key, "Augment")
-        if draw is not None and (
-            isinstance(draw, bool) or not isinstance(draw, int) or not 0 <= draw < 1 << 63
-        ):
+        if draw is not None and not is_draw(draw):
             raise InvalidArgumentError(
                 f"`draw` of Augment must be None or an integer in [0, 2**63). Received: draw={draw!r}."
             )

@@ -1,8 +1,9 @@
 """The ids from before an augmentation, for the retrieval tasks that compare candidates by id.
 
-A task's `call` is replaced once, by one that does nothing but while a wrapped model computes a training
-loss in the same thread: what to put in is held by a context variable for that time alone, so replicas that
-trace in threads of their own, evaluation, and other models that share the task never see it.
+A task's `call` is replaced once, by one that does nothing but while a wrapped model computes a
+training loss in the same thread: what to put in is held by a context variable for that time alone,
+so replicas that trace in threads of their own, evaluation, and other models that share the task
+never see it.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Originals:
 
     def __init__(self, columns: Mapping[str, Any], changed: Mapping[str, Any], named: Any | None):
         self._columns, self._changed, self._named = columns, changed, named
+        self._graph = tf.compat.v1.get_default_graph()
         self._token = None
 
     def __enter__(self) -> Originals:
@@ -48,47 +50,57 @@ class Originals:
         """What a task gets as `candidate_ids` for those that the model passes.
 
         Raises:
-          InvalidArgumentError: the task removes accidental hits, the ids are no column of the batch, and a
-            column that may hold ids was augmented: comparing augmented ids would mask every negative.
+          InvalidArgumentError: the task removes accidental hits, the ids are no column of the
+            batch, and a column that may hold ids was augmented: comparing augmented ids would mask
+            every negative.
         """
+        suspects = [name for name, column in self._changed.items() if not column.dtype.is_floating]
+        if self._named is None:
+            for name, column in self._changed.items():
+                if candidate_ids is column:
+                    return self._columns[name]
+            unchanged = any(candidate_ids is column for column in self._columns.values())
+            if unchanged or not suspects or not task._remove_accidental_hits:
+                return candidate_ids
+        if not self._is_in_reach():
+            raise InvalidArgumentError(
+                f"The task '{task.name}' is called in a tf.function that compute_loss calls, where "
+                "the ids from before the augmentation cannot be brought. Call it without that "
+                "tf.function; `fit` makes one of the whole step, and so can a loop of your own."
+            )
         if self._named is not None:
             return self._like(candidate_ids)
-        for name, column in self._changed.items():
-            if candidate_ids is column:
-                return self._columns[name]
-        if any(candidate_ids is column for column in self._columns.values()):
-            return candidate_ids
-        suspects = [name for name, column in self._changed.items() if not column.dtype.is_floating]
-        if suspects and getattr(task, "_remove_accidental_hits", False):
-            raise InvalidArgumentError(
-                f"The task '{task.name}' removes accidental hits, and its candidate_ids are no column of the "
-                f"batch: they may come from one that the policy changes ({', '.join(map(repr, suspects))}). "
-                "Name the column that holds the ids, wrap(model, policy, original_ids='movie_id'), or pass a "
-                "function of the original features that gives what compute_loss passes, "
-                "original_ids=lambda features: lookup(features['movie_id']). Received: "
-                f"candidate_ids={candidate_ids}."
-            )
-        return candidate_ids
+        raise InvalidArgumentError(
+            f"The task '{task.name}' removes accidental hits, and its candidate_ids are no column "
+            "of the batch: they may come from one that the policy changes "
+            f"({', '.join(map(repr, suspects))}). Name the column that holds the ids, "
+            "wrap(model, policy, original_ids='movie_id'), or pass a function of the original "
+            "features that gives what compute_loss passes, original_ids=lambda features: "
+            f"lookup(features['movie_id']). Received: candidate_ids={candidate_ids}."
+        )
+
+    def _is_in_reach(self) -> bool:
+        """Whether the graph of this moment is that of the batch, or a branch or a loop in it."""
+        graph = tf.compat.v1.get_default_graph()
+        while graph is not self._graph and type(graph).__name__ != "FuncGraph":
+            graph = getattr(graph, "outer_graph", self._graph)
+        return graph is self._graph
 
     def _like(self, candidate_ids: Any) -> tf.Tensor:
         """The named ids in the type and rank of what the model passes."""
         passed, named = tf.convert_to_tensor(candidate_ids), tf.convert_to_tensor(self._named)
-        if tf.executing_eagerly() is False and isinstance(named, tf.__internal__.EagerTensor):
-            raise InvalidArgumentError(
-                "`original_ids` cannot reach a tf.function that is called by a compute_loss that runs eagerly. "
-                "Make the step that calls compute_loss the tf.function."
-            )
         if passed.dtype != named.dtype:
             if tf.string in (passed.dtype, named.dtype):
                 raise InvalidArgumentError(
-                    f"`original_ids` must give ids of the type of candidate_ids. Received: {named.dtype.name} "
-                    f"for {passed.dtype.name}. Pass a function of the original features that gives what "
-                    "compute_loss passes, original_ids=lambda features: lookup(features['movie_id'])."
+                    "`original_ids` must give ids of the type of candidate_ids. Received: "
+                    f"{named.dtype.name} for {passed.dtype.name}. Pass a function of the original "
+                    "features that gives what compute_loss passes, "
+                    "original_ids=lambda features: lookup(features['movie_id'])."
                 )
             named = tf.cast(named, passed.dtype)
-        return (
-            named if passed.shape.rank == named.shape.rank else tf.reshape(named, tf.shape(passed))
-        )
+        if passed.shape.rank == named.shape.rank:
+            return named
+        return tf.reshape(named, tf.shape(passed))
 
 
 def guard(model: tf.Module) -> None:

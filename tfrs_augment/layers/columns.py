@@ -24,8 +24,8 @@ def check_policy(policy: AugmentationPolicy, key: str | None, user: str) -> None
       user: who asks, for messages.
 
     Raises:
-      InvalidArgumentError: it is no policy, it is not fitted, it has no key, or an op acts elsewhere than on
-        features.
+      InvalidArgumentError: it is no policy, it is not fitted, it has no key, or an op acts
+        elsewhere than on features.
     """
     if not isinstance(policy, AugmentationPolicy):
         raise InvalidArgumentError(
@@ -34,19 +34,20 @@ def check_policy(policy: AugmentationPolicy, key: str | None, user: str) -> None
         )
     if key not in (None, POSITION):
         raise InvalidArgumentError(
-            f"`key` of {user} must be None (the policy's key_features) or 'position'. Received: key={key!r}."
+            f"`key` of {user} must be None (the policy's key_features) or 'position'. "
+            f"Received: key={key!r}."
         )
     if key is None and not policy.key_features:
         raise InvalidArgumentError(
             f"{user} needs to tell rows apart, and the policy has no key_features. Name some, such as "
-            "AugmentationPolicy(..., key_features=('user_id', 'movie_id')), or pass key='position' to draw by "
-            "the place in the batch."
+            "AugmentationPolicy(..., key_features=('user_id', 'movie_id')), or pass key='position' "
+            "to draw by the place in the batch."
         )
     for op in policy.ops:
         if op.stage != "feature":
             raise InvalidArgumentError(
-                f"{user} applies ops of stage 'feature'. Received: {op} (id '{op.id}') of stage '{op.stage}'. "
-                "Take it out of the policy."
+                f"{user} applies ops of stage 'feature'. Received: {op} (id '{op.id}') of stage "
+                f"'{op.stage}'. Take it out of the policy."
             )
     missing = policy.missing_requirements()
     if missing:
@@ -118,6 +119,11 @@ def _position_keys(policy: AugmentationPolicy, columns: Mapping[str, Any]) -> tf
     # Without it the rows at one place of all replicas would draw alike.
     replica = tf.cast(0 if context is None else context.replica_id_in_sync_group, tf.int64)
     return tf.bitcast(tf.range(tf.cast(size, tf.int64)) + replica * (1 << 32), tf.uint64)
+
+
+def is_draw(value: Any) -> bool:
+    """Whether a value is a draw number: an integer in [0, 2**63)."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 63
 
 
 def is_training(training: Any, user: str) -> bool:

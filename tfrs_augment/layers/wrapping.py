@@ -19,9 +19,12 @@ from tfrs_augment.layers.columns import (
     check_policy,
     columns_by_name,
     copied,
+    is_draw,
     is_training,
 )
 from tfrs_augment.policy import AugmentationPolicy
+
+_OPTIMIZERS = (tf_keras.optimizers.Optimizer, tf_keras.optimizers.legacy.Optimizer)
 
 OriginalIds = str | Callable[[Mapping[str, Any]], tf.Tensor]
 
@@ -36,41 +39,44 @@ def wrap(
 ) -> tfrs.Model:
     """Makes a model augment its features while it trains; evaluation and serving stay as they are.
 
-    The instance is changed in place: its `compute_loss` passes an augmented copy of the features on to the
-    class's. Nothing else changes: attributes, variables and their paths, checkpoints and saved files are
-    those of the model without `wrap`, and load into either. The towers contain no augmentation. Wrapping
-    again replaces the policy; `unwrap` takes it out.
+    The instance is changed in place: its `compute_loss` passes an augmented copy of the features on
+    to the class's. Nothing else changes: attributes, variables and their paths, checkpoints and
+    saved files are those of the model without `wrap`, and load into either. The towers contain no
+    augmentation. Wrapping again replaces the policy; `unwrap` takes it out.
 
-    The draw number is `model.optimizer.iterations`, which every checkpoint of a compiled model already
-    holds: training that resumes goes on with the right number, and no variable is added to the model. It is
-    read whenever the model trains, so `compile` may come before or after. A model without an optimizer of
-    its own (a custom loop) counts its training calls in a variable that no checkpoint knows, from 0 in each
-    process; pass `draw=optimizer.iterations` there.
+    The draw number is `model.optimizer.iterations`, which every checkpoint of a compiled model
+    already holds: training that resumes goes on with the right number, and no variable is added to
+    the model. It is read whenever the model trains, so `compile` may come before or after. A model
+    without an optimizer of its own (a custom loop) counts its training calls in a variable that no
+    checkpoint knows, from 0 in each process; pass `draw=optimizer.iterations` there.
 
-    Every `tfrs.tasks.Retrieval` in the model gets the ids from before the augmentation as `candidate_ids`:
-    ids that were dropped to one token are all equal, and `remove_accidental_hits` would take every negative
-    out of the loss. Without `original_ids`, a `candidate_ids` that is one of the batch's columns is
-    recognized. `candidate_sampling_probability` is passed on as `compute_loss` gives it: look it up by the
-    original ids, from a column that the policy does not change.
+    Every `tfrs.tasks.Retrieval` in the model gets the ids from before the augmentation as
+    `candidate_ids`: ids that were dropped to one token are all equal, and `remove_accidental_hits`
+    would take every negative out of the loss. Without `original_ids`, a `candidate_ids` that is one
+    of the batch's columns is recognized. `candidate_sampling_probability` is passed on as
+    `compute_loss` gives it: look it up by the original ids, from a column that the policy does not
+    change.
 
     Args:
-      model: any `tfrs.Model`; `compute_loss` must take a dict of features, or a tuple of it with labels and
-        weights. Nested dicts are opened: a column goes by its innermost name.
+      model: any `tfrs.Model`; `compute_loss` must take a dict of features, or a tuple of it with
+        labels and weights. Nested dicts are opened: a column goes by its innermost name.
       policy: a policy, fitted if its ops ask for it.
-      original_ids: the column that holds the candidates' ids; or a function from the dict of original
-        features to the ids, in the form that `compute_loss` passes them on, for ids that it computes
-        (such as by a lookup). It serves every Retrieval task; leave it out where tasks have other ids.
-      key: None to draw by the policy's key features, or "position" to draw by a row's place in the batch
-        (and its replica). Rows with equal keys get equal draws.
+      original_ids: the column that holds the candidates' ids; or a function from the dict of
+        original features to the ids, in the form that `compute_loss` passes them on, for ids that
+        it computes (such as by a lookup). It serves every Retrieval task; leave it out where tasks
+        have other ids.
+      key: None to draw by the policy's key features, or "position" to draw by a row's place in the
+        batch (and its replica). Rows with equal keys get equal draws.
       draw: the draw number, an integer or an integer variable. Default: see above.
 
     Returns:
       The same instance.
 
     Raises:
-      InvalidArgumentError: the model is no `tfrs.Model`, or an argument breaks its rule; and in training, if
-        a task removes accidental hits by ids that cannot be traced to a column.
-      UnknownFeatureError: in training, if a key feature, an op's feature or `original_ids` is missing.
+      InvalidArgumentError: the model is no `tfrs.Model`, or an argument breaks its rule; and in
+        training, if a task removes accidental hits by ids that cannot be traced to a column.
+      UnknownFeatureError: in training, if a key feature, an op's feature or `original_ids` is
+        missing.
 
     Example:
       >>> import tensorflow as tf
@@ -101,9 +107,17 @@ def wrap(
             "`original_ids` must be None, the name of a column, or a function of the original features. "
             f"Received: original_ids={original_ids!r}."
         )
+    if not (
+        draw is None or is_draw(draw) or (isinstance(draw, tf.Variable) and draw.dtype.is_integer)
+    ):
+        raise InvalidArgumentError(
+            "`draw` of wrap must be None, an integer in [0, 2**63), or an integer variable. "
+            f"Received: draw={draw!r}."
+        )
     unwrap(model)
-    compute_loss = _AugmentedLoss(model, policy, original_ids=original_ids, key=key, draw=draw)
-    model.compute_loss = compute_loss
+    model.compute_loss = _AugmentedLoss(
+        model, policy, original_ids=original_ids, key=key, draw=draw
+    )
     _forget_traces(model)
     return model
 
@@ -129,13 +143,19 @@ def _forget_traces(model: tfrs.Model) -> None:
 class _AugmentedLoss:
     """Stands for a model's `compute_loss`.
 
-    An attribute of the instance, for a changed class would also change the names under which Keras saves
-    the model. Keras tracks no attribute that the class has too, so nothing held here is saved.
+    An attribute of the instance, for a changed class would also change the names under which Keras
+    saves the model. Keras tracks no attribute that the class has too, so nothing held here is
+    saved.
     """
 
     def __init__(self, model, policy, *, original_ids, key, draw):
         self.was_on_instance = "compute_loss" in vars(model)
         self.compute_loss = model.compute_loss
+        # A tf.function of its own would hide from the tasks inside which tensor came from where:
+        # its Python body joins the augmentation in one tf.function.
+        traced = isinstance(self.compute_loss, tf.types.experimental.PolymorphicFunction)
+        self._loss = self.compute_loss.python_function if traced else self.compute_loss
+        self._run = tf.function(self._augmented_loss) if traced else self._augmented_loss
         self._model, self._policy = model, policy
         self._original_ids, self._key = original_ids, key
         self._draw, self._calls = draw, None
@@ -147,20 +167,23 @@ class _AugmentedLoss:
                     dtype=tf.int64,
                     aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
                 )
-        parameters = inspect.signature(self.compute_loss).parameters
+        parameters = inspect.signature(self._loss).parameters
         names = list(parameters)
         self._inputs_name = names[0] if names else "inputs"
         self._training_position = names.index("training") if "training" in names else 1
         default = parameters["training"].default if "training" in names else False
         self._training_default = False if default is inspect.Parameter.empty else default
-        functools.update_wrapper(self, self.compute_loss)
+        functools.update_wrapper(self, self._loss)
 
     def __call__(self, *args, **kwargs):
+        return self._run(*args, **kwargs)
+
+    def _augmented_loss(self, *args, **kwargs):
         training = kwargs.get("training", self._training_default)
         if len(args) > self._training_position:
             training = args[self._training_position]
         if not args and self._inputs_name not in kwargs:
-            return self.compute_loss(*args, **kwargs)  # It says what is missing.
+            return self._loss(*args, **kwargs)  # It says what is missing.
         inputs = args[0] if args else kwargs[self._inputs_name]
         if is_training(training, "compute_loss"):
             features, originals = self._augment(_features_of(inputs))
@@ -172,10 +195,10 @@ class _AugmentedLoss:
         else:
             kwargs = {**kwargs, self._inputs_name: inputs}
         if originals is None:
-            return self.compute_loss(*args, **kwargs)
+            return self._loss(*args, **kwargs)
         candidates.guard(self._model)
         with originals:
-            return self.compute_loss(*args, **kwargs)
+            return self._loss(*args, **kwargs)
 
     def _augment(self, features: Mapping[str, Any]):
         """The augmented features, and the ids of before for the tasks."""
@@ -197,25 +220,24 @@ class _AugmentedLoss:
         if self._draw is not None:
             return self._draw if isinstance(self._draw, int) else tf.convert_to_tensor(self._draw)
         optimizer = getattr(self._model, "optimizer", None)
-        if hasattr(optimizer, "iterations"):
-            with _creation_scope(optimizer):
-                iterations = optimizer.iterations
-            return tf.convert_to_tensor(iterations)
+        if isinstance(optimizer, _OPTIMIZERS):
+            return tf.convert_to_tensor(_iterations(optimizer))
         draw = self._calls.read_value()
         self._calls.assign_add(1)
         return draw
 
 
-def _creation_scope(optimizer):
-    """A scope in which an optimizer may create its step counter on first use, as it does by itself.
+def _iterations(optimizer: Any) -> tf.Variable:
+    """The step counter of an optimizer.
 
-    Optimizers of Keras's older kind create it when they first apply gradients, under their own name.
+    Optimizers of Keras's older kind create it on first use, under their own name: so must this,
+    where it is the first use.
     """
-    stack = contextlib.ExitStack()
-    if isinstance(optimizer, tf_keras.optimizers.legacy.Optimizer):
-        stack.enter_context(tf_keras.backend.name_scope(optimizer._name))
-    stack.enter_context(tf.init_scope())
-    return stack
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(tf.init_scope())
+        if isinstance(optimizer, _OPTIMIZERS[1]):
+            stack.enter_context(tf.name_scope(optimizer._name))
+        return optimizer.iterations
 
 
 def _features_of(inputs: Any) -> Mapping[str, Any]:
