@@ -41,8 +41,8 @@ def test_json_round_trip(tmp_path: pathlib.Path):
     loaded = aug.AugmentationPolicy.load(tmp_path / "policy.json")
     assert loaded == POLICY and loaded.fingerprint == POLICY.fingerprint
     fitted = aug.fitting.fit(POLICY, rows())
-    fitted.fitted.save(tmp_path / "fitted")
-    again = loaded.with_fitted(aug.ops.FittedState.load(tmp_path / "fitted"))
+    fitted.fitted.save(tmp_path / "fitted.json")
+    again = loaded.with_fitted(aug.ops.FittedState.load(tmp_path / "fitted.json"))
     assert again.fingerprint == fitted.fingerprint != POLICY.fingerprint
     first, second = fitted.augment(rows(), draw=3), again.augment(rows(), draw=3)
     assert all(np.array_equal(first[name], second[name]) for name in first)

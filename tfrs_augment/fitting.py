@@ -171,7 +171,7 @@ def fit(policy: AugmentationPolicy, data: Features | Iterable[Features]) -> Augm
         `tf.data.Dataset`.
 
     Returns:
-      The policy with its fitted state; `policy.fitted.save(folder)` keeps it.
+      The policy with its fitted state; `policy.fitted.save(path)` keeps it.
 
     Raises:
       UnknownFeatureError: the data lack a feature that an op needs.

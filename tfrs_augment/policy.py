@@ -99,7 +99,7 @@ class AugmentationPolicy:
         return tuple(r for r in self.requirements() if r not in held)
 
     def with_fitted(self, fitted: FittedState | None) -> AugmentationPolicy:
-        """The policy with fitted statistics, for example those of `FittedState.load(folder)`."""
+        """The policy with fitted statistics, for example those of `FittedState.load(path)`."""
         return dataclasses.replace(self, fitted=fitted)
 
     def check(self, schema: Schema) -> None:
@@ -129,6 +129,8 @@ class AugmentationPolicy:
             )
         return row_keys(features, self.key_features)
 
+    # Ops are TensorFlow functions as they stand; to convert them costs seconds at the first trace.
+    @tf.autograph.experimental.do_not_convert
     def augment(
         self,
         features: Mapping[str, Column],

@@ -1,4 +1,4 @@
-"""What ops learnt from the data: arrays and JSON, never a pickle."""
+"""What ops learnt from the data: arrays in a JSON file, never a pickle."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pathlib
 from collections.abc import Mapping
 
 import numpy as np
+import tensorflow as tf
 
 from tfrs_augment.errors import DataError, InvalidArgumentError
 
@@ -104,52 +105,27 @@ class FittedState:
             }
         )
 
-    def save(self, folder: str | pathlib.Path) -> None:
-        """Writes `fitted.json` (what is there) and `fitted.npz` (the arrays) to a folder."""
-        folder = pathlib.Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        index, arrays = [], {}
-        for number, (requirement, content) in enumerate(
-            sorted(self.arrays.items(), key=lambda i: str(i[0]))
-        ):
-            index.append(
-                {
-                    "statistic": requirement.statistic,
-                    "feature": requirement.feature,
-                    "number": number,
-                }
-            )
-            arrays.update({f"{number}/{name}": array for name, array in content.items()})
-        np.savez(folder / "fitted.npz", **arrays)
-        text = json.dumps({"format_version": FORMAT_VERSION, "statistics": index}, indent=2)
-        (folder / "fitted.json").write_text(text + "\n")
+    def save(self, path: str | pathlib.Path) -> None:
+        """Writes the state as one JSON file, on any file system that TensorFlow knows."""
+        with tf.io.gfile.GFile(str(path), "w") as file:
+            file.write(json.dumps(self.get_config(), indent=1) + "\n")
 
     @classmethod
-    def load(cls, folder: str | pathlib.Path) -> FittedState:
+    def load(cls, path: str | pathlib.Path) -> FittedState:
         """Reads what `save` wrote.
 
         Raises:
-          DataError: the folder holds no fitted state, or one of a newer format.
+          DataError: the file holds no fitted state, or one of a newer format; the message names it.
         """
-        folder = pathlib.Path(folder)
         try:
-            index = json.loads((folder / "fitted.json").read_text())
-            with np.load(folder / "fitted.npz", allow_pickle=False) as archive:
-                stored = {name: archive[name] for name in archive.files}
-        except (OSError, ValueError) as error:
-            raise DataError(
-                f"'{folder}' holds no fitted state that can be read: {error}"
-            ) from error
-        _check_version(index.get("format_version"), f"fitted state in '{folder}'")
-        arrays = {}
-        for entry in index["statistics"]:
-            prefix = f"{entry['number']}/"
-            arrays[Requirement(entry["statistic"], entry["feature"])] = {
-                name.removeprefix(prefix): array
-                for name, array in stored.items()
-                if name.startswith(prefix)
-            }
-        return cls(arrays)
+            with tf.io.gfile.GFile(str(path), "r") as file:
+                config = json.loads(file.read())
+        except (tf.errors.OpError, ValueError) as error:
+            raise DataError(f"The fitted state '{path}' cannot be read: {error}") from error
+        try:
+            return cls.from_config(config)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"'{path}' holds no fitted state: {error}") from error
 
 
 def _check_version(version, what: str) -> None:

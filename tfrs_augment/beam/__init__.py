@@ -1,0 +1,9 @@
+"""The Apache Beam job: TFRecords in, augmented TFRecords and a manifest out.
+
+The unit of work is a file, or every k-th block of one, never a record: a worker reads blocks, augments their
+columns by one TensorFlow function and writes its shard beside its final place.
+"""
+
+from tfrs_augment.beam.job import JobReport, run
+
+__all__ = ["JobReport", "run"]

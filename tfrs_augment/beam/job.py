@@ -1,0 +1,516 @@
+"""`run`: one policy over TFRecord files, as a Beam pipeline."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+from tfrs_augment import records
+from tfrs_augment.beam import files
+from tfrs_augment.beam.blocks import PROVENANCE, BlockAugmenter, to_features
+from tfrs_augment.beam.errors import original_error
+from tfrs_augment.beam.progress import Progress
+from tfrs_augment.errors import AugmentError, DataError, InvalidArgumentError
+from tfrs_augment.fitting import Fitter
+from tfrs_augment.ops import FittedState, IdDropout, Requirement
+from tfrs_augment.policy import AugmentationPolicy
+from tfrs_augment.schema import Schema
+
+FORMAT_VERSION = 1
+ITEM_COUNTS = "item_counts.json"
+FITTED = "fitted.json"
+COUNTS = ("read", "rejected", "kept", "made", "slow_path")
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """What one worker turns into one shard: every `parts`-th block of each file, from block `part` on."""
+
+    shard: int
+    files: tuple[files.InputFile, ...]
+    part: int = 0
+    parts: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class JobReport:
+    """What a finished job did.
+
+    Attributes:
+      output: the folder of the result.
+      manifest: the content of its manifest.json.
+    """
+
+    output: str
+    manifest: Mapping[str, Any]
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Records: "read" = "rejected" + intact ones; "kept" (originals written) and "made" (augmented)."""
+        return self.manifest["counts"]
+
+    def __str__(self) -> str:
+        c = self.counts
+        text = (
+            f"{c['read']:,} records read, {c['kept']:,} kept, {c['made']:,} made, "
+            f"{c['rejected']:,} rejected; {len(self.manifest['shards'])} shards in {self.output}"
+        )
+        if c["rejected"]:
+            text += f"\nrejected records and their reasons: {', '.join(self.manifest['rejected_files'])}"
+        return text
+
+
+def run(
+    policy: AugmentationPolicy,
+    *,
+    input: str | Sequence[str],
+    output: str,
+    copies: int = 1,
+    include_originals: bool = True,
+    compression: str = "auto",
+    input_compression: str = "auto",
+    num_shards: int | None = None,
+    seed: int | None = None,
+    item_features: Sequence[str] | None = None,
+    provenance: bool = True,
+    schema: Schema | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+    beam_args: Sequence[str] = (),
+) -> JobReport:
+    """Writes augmented copies of TFRecords of tf.train.Example.
+
+    The augmentation of a row depends on its key features and the copy's number alone, so the same rows come
+    out whatever the files, their order, the runner and the number of workers.
+
+    Output files: `augmented-*.tfrecord[.gz]`, the shards; `manifest.json`, written last (a folder without it
+    is no result); `item_counts.json`, how often each item occurs in what was written, for
+    `candidate_sampling_probability`; `rejected-*.jsonl`, a line a record that could not be used with its
+    file, offset and reason; `fitted.json`, the fitted statistics of the policy, if it has any.
+
+    Args:
+      policy: the policy. Statistics that its ops ask for and that are not fitted are fitted on the input, in
+        a pass of their own.
+      input: a path or a glob, or several; on any file system that Beam knows.
+      output: the folder to write to; made where it is not there.
+      copies: augmented rows a source row; their draw numbers are 0 to copies - 1.
+      include_originals: whether the source rows are written too, byte for byte.
+      compression: of the output: "none", "gzip" (level 1), or "auto" (gzip if any input is).
+      input_compression: "none", "gzip", or "auto" (by the name: .gz is gzip).
+      num_shards: the number of output files; by default one an input file.
+      seed: takes the place of the policy's.
+      item_features: the features whose values are counted in item_counts.json; by default those of the
+        policy's IdDropout ops.
+      provenance: whether augmented rows get `aug/parent_key`, `aug/draw`, `aug/policy` and `sample_weight`
+        (1.0 where the source has none).
+      schema: the features' kinds; by default read off the first records.
+      overwrite: whether a result in `output` may be replaced.
+      progress: whether progress is shown on stderr.
+      beam_args: Beam's own options, such as ["--runner=FlinkRunner", "--flink_master=host:8081"]. Without a
+        runner the job runs in this process.
+
+    Returns:
+      The report, once the job is done.
+
+    Raises:
+      InvalidArgumentError: an argument breaks its rule.
+      UnknownFeatureError: the policy names a feature that the input does not have.
+      DataError: the input is missing, cannot be read, or holds no usable record.
+      OutputError: the output holds a result, or cannot be written.
+
+    Example:
+      report = aug.beam.run(policy, input="in/*.tfrecord.gz", output="out", copies=2)
+    """
+    if seed is not None:
+        policy = dataclasses.replace(policy, seed=seed)
+    _check_arguments(policy, copies, include_originals, num_shards)
+    for name, value in (("compression", compression), ("input_compression", input_compression)):
+        if value not in ("auto", "none", "gzip"):
+            raise InvalidArgumentError(
+                f'`{name}` must be "auto", "none" or "gzip". Received: {name}={value!r}.'
+            )
+    inputs = files.find_inputs(
+        [input] if isinstance(input, str) else list(input), input_compression
+    )
+    if compression == "auto":
+        compression = "gzip" if any(file.compression == "gzip" for file in inputs) else "none"
+    if schema is None:
+        schema = _peek(inputs, {*policy.features, *policy.key_features})
+    policy.check(schema)
+    if item_features is None:
+        item_features = tuple(
+            dict.fromkeys(op.feature for op in policy.ops if isinstance(op, IdDropout))
+        )
+    for name in item_features:
+        schema.require(name, ("bytes", "int64"), "`item_features`")
+    staging = files.prepare_output(output, inputs, overwrite)
+    units = plan(inputs, num_shards)
+    pipeline_options = _pipeline_options(beam_args)
+    started = time.time()
+    try:
+        with Progress(staging, len(units), enabled=progress):
+            if missing := policy.missing_requirements():
+                policy = policy.with_fitted(
+                    _fit(policy, missing, schema, units, staging, pipeline_options)
+                )
+            job = Job(
+                policy=policy,
+                kinds=dict(schema.kinds),
+                output=output,
+                staging=staging,
+                copies=copies,
+                include_originals=include_originals,
+                compression=compression,
+                item_features=tuple(item_features),
+                provenance=provenance,
+                started=started,
+            )
+            _run_pipeline(
+                pipeline_options,
+                lambda p: (
+                    p
+                    | "Units" >> beam.Create(units)
+                    | "Spread" >> beam.Reshuffle()
+                    | "Augment" >> beam.ParDo(AugmentUnit(job))
+                    | "Collect" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
+                    | "Publish" >> beam.ParDo(Publish(job))
+                ),
+            )
+    except BaseException:
+        files.discard(staging)
+        raise
+    return JobReport(output, files.read_manifest(output))
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What the workers need to know; see `run`."""
+
+    policy: AugmentationPolicy
+    kinds: Mapping[str, str]
+    output: str
+    staging: str
+    copies: int
+    include_originals: bool
+    compression: str
+    item_features: tuple[str, ...]
+    provenance: bool
+    started: float
+
+
+def _check_arguments(policy, copies, include_originals, num_shards) -> None:
+    if not isinstance(policy, AugmentationPolicy):
+        raise InvalidArgumentError(f"`policy` must be an AugmentationPolicy. Received: {policy!r}.")
+    if not policy.key_features:
+        raise InvalidArgumentError(
+            "`policy` must have key_features, since a record has no place in a batch to draw by. "
+            "Name some, such as ('user_id', 'item_id', 'timestamp')."
+        )
+    for op in policy.ops:
+        if op.stage != "feature":
+            raise InvalidArgumentError(
+                f"`policy`: {op} acts on {op.stage}s; a job takes feature ops alone."
+            )
+    if not isinstance(copies, int) or copies < 0 or (copies == 0 and not include_originals):
+        raise InvalidArgumentError(
+            "`copies` must be an integer of at least 1, or 0 to only pass the originals on. "
+            f"Received: copies={copies!r}, include_originals={include_originals!r}."
+        )
+    if num_shards is not None and (not isinstance(num_shards, int) or num_shards < 1):
+        raise InvalidArgumentError(
+            f"`num_shards` must be an integer of at least 1. Received: num_shards={num_shards!r}."
+        )
+
+
+def plan(inputs: Sequence[files.InputFile], num_shards: int | None) -> list[Unit]:
+    """Divides files among shards: whole files while there are enough of them, blocks of one otherwise."""
+    count = len(inputs) if num_shards is None else num_shards
+    if count <= len(inputs):
+        # Consecutive files, cut where the running size passes the next equal share.
+        total = sum(file.size for file in inputs) or 1
+        groups: list[list[files.InputFile]] = [[] for _ in range(count)]
+        before = 0
+        for number, file in enumerate(inputs):
+            share = min(count - 1, before * count // total)
+            # No shard stays empty: at least one file each, and enough files left for those to come.
+            share = min(max(share, count - len(inputs) + number), number)
+            groups[share].append(file)
+            before += file.size
+        return [Unit(i, tuple(group)) for i, group in enumerate(groups)]
+    base, more = divmod(count, len(inputs))
+    units = []
+    for number, file in enumerate(inputs):
+        parts = base + (number < more)
+        units += [Unit(len(units) + part, (file,), part, parts) for part in range(parts)]
+    return units
+
+
+def _peek(inputs: Sequence[files.InputFile], wanted: set[str]) -> Schema:
+    """The kinds of the features, read off first blocks until all that are wanted were seen."""
+    kinds: dict[str, str] = {}
+    for file in inputs:
+        with files.open_input(file) as stream:
+            for frames in _frames(file, stream):
+                payloads = frames.payloads()[:1000]
+                kinds = {**Schema.of_examples(payloads).kinds, **kinds}
+                break
+        if wanted <= set(kinds):
+            break
+    if not kinds:
+        raise DataError(
+            f"`input` holds no tf.train.Example that can be read. Received: {inputs[0].path} and "
+            f"{len(inputs) - 1} more files."
+        )
+    return Schema(kinds)
+
+
+def _frames(
+    file: files.InputFile, stream, stride: tuple[int, int] = (0, 1)
+) -> Iterable[records.Frames]:
+    try:
+        yield from records.read_frames(stream, compression=file.compression, stride=stride)
+    except records.CompressionError as error:
+        raise DataError(f"input file '{file.path}': {error}") from error
+
+
+def _fit(
+    policy: AugmentationPolicy,
+    missing: Sequence[Requirement],
+    schema: Schema,
+    units: Sequence[Unit],
+    staging: str,
+    options: PipelineOptions,
+) -> FittedState:
+    """Fits the statistics that are missing on the input, in a pipeline of its own."""
+    path = files.join(staging, FITTED)
+    _run_pipeline(
+        options,
+        lambda p: (
+            p
+            | "Units" >> beam.Create(units)
+            | "Spread" >> beam.Reshuffle()
+            | "Summarize" >> beam.ParDo(SummarizeUnit(policy, missing, dict(schema.kinds)))
+            | "Merge" >> beam.CombineGlobally(functools.partial(_merge, missing))
+            | "Save" >> beam.Map(lambda fitter: fitter.state().save(path))
+        ),
+    )
+    held = policy.fitted.arrays if policy.fitted is not None else {}
+    return FittedState({**held, **FittedState.load(path).arrays})
+
+
+def _merge(requirements: Sequence[Requirement], fitters: Iterable[Fitter]) -> Fitter:
+    total = Fitter(requirements)
+    for fitter in fitters:
+        total.merge(fitter)
+    return total
+
+
+class SummarizeUnit(beam.DoFn):
+    """Unit -> a Fitter that has seen its records."""
+
+    def __init__(
+        self, policy: AugmentationPolicy, missing: Sequence[Requirement], kinds: Mapping[str, str]
+    ):
+        self._policy, self._missing, self._kinds = policy, missing, kinds
+
+    def setup(self):
+        records.warm_up()
+        self._augmenter = BlockAugmenter(self._policy, self._kinds, provenance=False)
+
+    def process(self, unit: Unit):
+        fitter = Fitter(self._missing)
+        names = {requirement.feature for requirement in self._missing}
+        for _, block in _blocks(unit, self._augmenter):
+            fitter.add(to_features({name: block.column(name) for name in names}))
+        yield fitter
+
+
+def _pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
+    options = PipelineOptions(list(beam_args))
+    if options.view_as(StandardOptions).runner is None:
+        # DirectRunner would first look for a binary to download; this is the local engine by its name.
+        options.view_as(StandardOptions).runner = "FnApiRunner"
+    return options
+
+
+def _run_pipeline(options: PipelineOptions, build) -> None:
+    """Runs a pipeline to its end; an error of ours that was raised in a worker is raised as itself."""
+    try:
+        with beam.Pipeline(options=options) as pipeline:
+            build(pipeline)
+    except AugmentError:
+        raise
+    except Exception as error:
+        original = original_error(error)
+        if original is None:
+            raise
+        raise original from error
+
+
+def _blocks(
+    unit: Unit, augmenter: BlockAugmenter
+) -> Iterable[tuple[files.InputFile, records.Block]]:
+    """The decoded blocks of a unit, and the file of each."""
+    for file in unit.files:
+        with files.open_input(file) as stream:
+            for frames in _frames(file, stream, (unit.part, unit.parts)):
+                yield file, augmenter.decode(frames)
+
+
+class AugmentUnit(beam.DoFn):
+    """Unit -> its report: counts, staged paths, item counts. The whole work of the job."""
+
+    def __init__(self, job: Job):
+        self._job = job
+
+    def setup(self):
+        job = self._job
+        records.warm_up()
+        self._augmenter = BlockAugmenter(
+            job.policy, job.kinds, provenance=job.provenance, item_features=job.item_features
+        )
+        self._counters = {
+            name: beam.metrics.Metrics.counter("tfrs_augment", name) for name in COUNTS
+        }
+
+    def process(self, unit: Unit):
+        job, augmenter = self._job, self._augmenter
+        counts = dict.fromkeys(COUNTS, 0)
+        items: dict[str, dict] = {name: {} for name in job.item_features}
+        # A retry, or a twin started beside a slow worker, writes a file of its own.
+        stem = f"{unit.shard:05d}-{uuid.uuid4().hex[:12]}"
+        shard = files.Writer(files.join(job.staging, f"shard-{stem}"), job.compression)
+        rejected = None
+        with shard:
+            for file, block in _blocks(unit, augmenter):
+                if block.rejected:
+                    if rejected is None:
+                        rejected = files.Writer(files.join(job.staging, f"rejected-{stem}"))
+                    rejected.write(_rejected_lines(file.path, block.rejected))
+                for name, count in self._write_block(shard, block, items).items():
+                    counts[name] += count
+                    self._counters[name].inc(count)
+        if rejected is not None:
+            rejected.close()
+        yield {
+            "shard": unit.shard,
+            "path": shard.path,
+            "bytes": shard.size,
+            "counts": counts,
+            "items": items,
+            "rejected": rejected.path if rejected else None,
+        }
+
+    def _write_block(
+        self, shard: files.Writer, block: records.Block, items: dict
+    ) -> dict[str, int]:
+        job, augmenter = self._job, self._augmenter
+        if block.n:
+            if job.include_originals:
+                shard.write(block.frames[block.offsets[0] : block.offsets[-1]])
+                _add(items, augmenter.items(block, {}))
+            for draw in range(job.copies):
+                framed, changed = augmenter.augment(block, draw)
+                shard.write(framed)
+                _add(items, augmenter.items(block, changed))
+        return {
+            "read": block.n + len(block.rejected),
+            "rejected": len(block.rejected),
+            "kept": block.n if job.include_originals else 0,
+            "made": block.n * job.copies,
+            "slow_path": block.slow_count,
+        }
+
+
+def _add(total: dict[str, dict], more: Mapping[str, Mapping]) -> None:
+    """Adds counts of values, by feature."""
+    for feature, counts in more.items():
+        for value, count in counts.items():
+            total[feature][value] = total[feature].get(value, 0) + count
+
+
+def _rejected_lines(path: str, rejected: Iterable[records.Rejection]) -> bytes:
+    lines = (
+        json.dumps({"file": path, "offset": r.offset, "length": r.length, "reason": r.reason})
+        for r in rejected
+    )
+    return "".join(line + "\n" for line in lines).encode()
+
+
+class Publish(beam.DoFn):
+    """All reports -> the result: moves what the workers staged, and writes the manifest last."""
+
+    def __init__(self, job: Job):
+        self._job = job
+
+    def process(self, reports: list[dict]):
+        job = self._job
+        reports = sorted(reports, key=lambda report: report["shard"])
+        counts = {name: sum(report["counts"][name] for report in reports) for name in COUNTS}
+        rejected = [report for report in reports if report["rejected"]]
+        if counts["rejected"] and counts["rejected"] == counts["read"]:
+            raise DataError(
+                f"`input` holds no usable record: {_first_line(rejected[0]['rejected'])}"
+            )
+        suffix = ".tfrecord.gz" if job.compression == "gzip" else ".tfrecord"
+        shards, moves = [], []
+        for report in reports:
+            name = f"augmented-{report['shard']:05d}-of-{len(reports):05d}{suffix}"
+            moves.append((report["path"], name))
+            shards.append({"name": name, "bytes": report["bytes"], **report["counts"]})
+        rejected_names = [
+            f"rejected-{r['shard']:05d}-of-{len(reports):05d}.jsonl" for r in rejected
+        ]
+        moves += [(r["rejected"], name) for r, name in zip(rejected, rejected_names, strict=True)]
+        if job.item_features:
+            items: dict[str, dict] = {name: {} for name in job.item_features}
+            for report in reports:
+                _add(items, report["items"])
+            staged = files.join(job.staging, ITEM_COUNTS)
+            files.write_json(
+                staged, {name: _sorted_counts(counts) for name, counts in items.items()}
+            )
+            moves.append((staged, ITEM_COUNTS))
+        if job.policy.fitted is not None:
+            staged = files.join(job.staging, FITTED)
+            job.policy.fitted.save(staged)
+            moves.append((staged, FITTED))
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "policy": job.policy.get_config(),
+            "fingerprint": job.policy.fingerprint,
+            "seed": job.policy.seed,
+            "copies": job.copies,
+            "include_originals": job.include_originals,
+            "compression": job.compression,
+            "provenance": list(PROVENANCE) if job.provenance else [],
+            "counts": counts,
+            "shards": shards,
+            "rejected_files": rejected_names,
+            "files": [name for _, name in moves],
+            "seconds": round(time.time() - job.started, 3),
+        }
+        files.publish(job.output, job.staging, moves, manifest)
+
+
+def _first_line(path: str) -> str:
+    with files.open_input(files.InputFile(path, 0, "none")) as stream:
+        return stream.readline().decode().strip()
+
+
+def _sorted_counts(items: Mapping) -> dict[str, int]:
+    """Counts by falling count, then by value; bytes ids as text."""
+    ordered = sorted(items.items(), key=lambda item: (-item[1], item[0]))
+    return {_as_text(value): count for value, count in ordered}
+
+
+def _as_text(value: bytes | int) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
