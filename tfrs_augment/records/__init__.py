@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from .block import Block, Edit, decode, encode_rows
 from .columns import ABSENT, KIND_NAMES, KINDS, LISTED, NO_KIND, Column
-from .frames import Frames, Rejection, frame, read_frames, verify_and_copy
+from .frames import Frames, Rejection, frame, verify_and_copy
+from .reading import read_frames
 from .streams import CompressionError
 from .strings import pack_strings, unique, unpack_strings
 from .warm import warm_up

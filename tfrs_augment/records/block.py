@@ -182,9 +182,9 @@ class Block:
         """The records with some features replaced, as framed bytes (uint8).
 
         An edited feature takes the place of the old one, and stands at the record's end where there
-        was none. All other bytes are passed through as they are, and a record without a change keeps
-        its CRC too. All features named here must be in `kinds`: a feature that was not located could
-        end up in the record twice.
+        was none. All other bytes are passed through as they are, and a record without a change
+        keeps its CRC too. All features named here must be in `kinds`: a feature that was not
+        located could end up in the record twice.
 
         Args:
             edits: New values, by feature.
@@ -228,10 +228,10 @@ def decode(
 ) -> Block:
     """Locates the wanted features of serialized tf.train.Example records.
 
-    Records as serializers write them are walked through here. Others (a feature's name twice, several
-    `features` messages, unknown fields, a map entry reversed or without its value) are handed to
-    `canonicalize` one by one, and take its result. Names that are not wanted are not compared with
-    one another.
+    Records as serializers write them are walked through here. Others (a feature's name twice,
+    several `features` messages, unknown fields, a map entry reversed or without its value) are
+    handed to `canonicalize` one by one, and take its result. Names that are not wanted are not
+    compared with one another.
 
     Args:
         frames: Verified frames.
@@ -241,7 +241,7 @@ def decode(
             canonical are rejected.
 
     Returns:
-        The block of accepted records. A record that has a wanted feature of another kind is rejected.
+        The block of accepted records. A record with a wanted feature of another kind is rejected.
 
     Example:
         >>> import io

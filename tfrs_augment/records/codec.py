@@ -1,4 +1,4 @@
-"""Columns to wire format: the map entries of edited features, spliced between the untouched bytes."""
+"""Columns to wire format: map entries of edited features, spliced between the untouched bytes."""
 
 from __future__ import annotations
 

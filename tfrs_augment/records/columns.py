@@ -1,8 +1,9 @@
-"""Columns: the values of one feature over many records, as flat arrays; and reading them from records."""
+"""Columns: the values of one feature over many records, as flat arrays, read from the records."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,8 +31,8 @@ class Column:
             `data[value_offsets[j]:value_offsets[j + 1]]`. None for numbers.
         data: uint8; the bytes of all values. None for numbers.
         state: uint8 `[n]`; ABSENT (the record lacks the feature), NO_KIND (it has the feature, with
-            no kind set, which readers take as missing) or LISTED (a list, perhaps empty). By default
-            LISTED everywhere.
+            no kind set, which readers take as missing) or LISTED (a list, perhaps empty). By
+            default LISTED everywhere.
     """
 
     kind: int
@@ -96,13 +97,13 @@ class Column:
         """Python lists of values, one a row; None where the feature is absent or has no kind."""
         if self.kind == BYTES:
             data, places = self.data.tobytes(), self.value_offsets.tolist()
-            values = [data[a:b] for a, b in zip(places, places[1:])]
+            values = [data[a:b] for a, b in itertools.pairwise(places)]
         else:
             values = self.values.tolist()
         splits = self.row_splits.tolist()
         return [
             values[a:b] if state == LISTED else None
-            for a, b, state in zip(splits, splits[1:], self.state)
+            for (a, b), state in zip(itertools.pairwise(splits), self.state)
         ]
 
 

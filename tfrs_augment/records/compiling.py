@@ -1,4 +1,4 @@
-"""How the kernels are compiled: lazily, without the GIL, and kept in Numba's cache where one can be written."""
+"""How the kernels are compiled: at their first call, without the GIL, cached where possible."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ load8 = _loader(8)
 
 @intrinsic
 def store32(typing_context, array, position, value):
-    """Writes the four bytes of `value` at `array[position]`, little-endian on the machines we run on."""
+    """Writes the four bytes of `value` at `array[position]`; little-endian, as Numba's targets are."""
     signature = types.void(array, types.int64, types.uint32)
 
     def generate(context, builder, signature, arguments):

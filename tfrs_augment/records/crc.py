@@ -19,8 +19,9 @@ _MASK_DELTA = np.uint32(0xA282EAD8)
 def _has_sse42() -> bool:
     """Whether the code that Numba generates may use SSE4.2.
 
-    It is Numba's own list of features that counts, not the processor's: LLVM aborts the process when
-    it meets an intrinsic outside the features it compiles for (NUMBA_CPU_FEATURES narrows them).
+    It is Numba's own list of features that counts, not the processor's: LLVM aborts the process
+    when it meets an intrinsic outside the features it compiles for (NUMBA_CPU_FEATURES narrows
+    them).
     """
     triple, _, features = cpu_target.target_context.codegen().magic_tuple()
     return str(triple).startswith("x86_64") and "+sse4.2" in str(features).split(",")

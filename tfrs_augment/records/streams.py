@@ -1,4 +1,4 @@
-"""The bytes of a plain or gzip file as a stream of chunks; a broken gzip stream gives what it can."""
+"""The bytes of a plain or gzip file in chunks; a broken gzip stream gives what it can."""
 
 from __future__ import annotations
 

@@ -8,13 +8,14 @@ import numpy as np
 
 from .block import Edit, decode, encode_rows
 from .columns import Column
-from .frames import frame, read_frames, verify_and_copy
+from .frames import frame, verify_and_copy
+from .reading import read_frames
 from .strings import pack_strings, unique
 from .wire import BYTES, FLOAT, INT64
 
 
 def warm_up() -> None:
-    """Runs every kernel on a tiny input, so that a worker pays for compiling once, and before work."""
+    """Runs every kernel on a tiny input, so that a worker pays for compiling once, before work."""
     columns = {
         "b": Column.from_rows(BYTES, [[b"x"], [], None]),
         "f": Column.from_rows(FLOAT, [[0.5], [], None]),

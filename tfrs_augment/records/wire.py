@@ -1,9 +1,9 @@
 """Protobuf's wire format, as far as tf.train.Example needs it: varints, names, and the walker.
 
-The walker accepts canonical records only: what serializers write, which is one `features` message of
-map entries, each a name followed by a feature of at most one kind. Whatever else the wire format
-allows (fields split, repeated, reversed or unknown) is left to protobuf, with a verdict that says
-why. So the walker never accepts what protobuf refuses.
+The walker accepts canonical records only: what serializers write, which is one `features` message
+of map entries, each a name followed by a feature of at most one kind. Whatever else the wire
+format allows (fields split, repeated, reversed or unknown) is left to protobuf, with a verdict that
+says why. So the walker never accepts what protobuf refuses.
 
     Example     = 0A length Entry*                       features
     Entry       = 0A length { 0A length NAME  12 length Feature }
@@ -22,8 +22,8 @@ from .frames import FOOTER_BYTES, HEADER_BYTES
 
 BYTES, FLOAT, INT64 = 1, 2, 3  # The numbers of the kinds in tf.train.Feature's oneof.
 
-# What the walker notes of a wanted feature in a record: columns of `spans`, int32, positions relative
-# to the start of the frame.
+# What the walker notes of a wanted feature in a record: columns of `spans`, int32, positions
+# relative to the start of the frame.
 ENTRY = 0  # Where its map entry starts; -1 where the record lacks the feature.
 END = 1  # Where its map entry, and with it its list, ends.
 LIST = 2  # Where the contents of its list start; 0 where no kind is set.
@@ -114,7 +114,7 @@ def write_varint(data, position, value):
 
 @inlined
 def is_utf8(data, begin, end):
-    """Whether `data[begin:end]` is UTF-8 as protobuf understands it: no surrogates, no overlong forms."""
+    """Whether `data[begin:end]` is UTF-8 as protobuf has it: no surrogates, no overlong forms."""
     while begin < end:
         lead = load8(data, begin)
         begin += 1
@@ -162,10 +162,10 @@ def same_bytes(left, left_begin, right, right_begin, size):
         return load32(left, left_begin) == load32(right, right_begin) and load32(
             left, left_begin + last
         ) == load32(right, right_begin + last)
-    for k in range(size):
-        if load8(left, left_begin + k) != load8(right, right_begin + k):
-            return False
-    return True
+    k = 0
+    while k < size and load8(left, left_begin + k) == load8(right, right_begin + k):
+        k += 1
+    return k == size
 
 
 @inlined
@@ -209,7 +209,7 @@ def _find_name(data, begin, size, names, name_offsets, table):
 
 @inlined
 def _walk_list(data, kind, position, end):
-    """The number of values of a list, and their bytes for a bytes list; -1 where it is malformed."""
+    """How many values a list has, and their bytes for a bytes list; -1 where it is malformed."""
     count = np.int64(0)
     size = np.int64(0)
     while position < end:
