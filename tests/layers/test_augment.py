@@ -130,7 +130,10 @@ def test_a_checkpoint_keeps_the_draw_number(tmp_path):
 
 def test_position_keys_need_no_key_feature():
     one = policy(key_features=())
-    layer, features = aug.layers.Augment(one, key="position"), {"movie_title": batch()["movie_title"]}
+    layer, features = (
+        aug.layers.Augment(one, key="position"),
+        {"movie_title": batch()["movie_title"]},
+    )
     expected = one.augment(features, draw=0, keys=np.arange(BATCH, dtype=np.uint64))
     assert same(layer(features, training=True)["movie_title"], expected["movie_title"])
 
@@ -213,7 +216,11 @@ class EmbeddingNoise(aug.ops.GaussianNoise):
             "needs a fitted policy. Not fitted: marginal of 'user_id'.*aug.fitting.fit",
         ),
         (
-            {"policy": aug.AugmentationPolicy([EmbeddingNoise("age", stddev=1)], key_features="row")},
+            {
+                "policy": aug.AugmentationPolicy(
+                    [EmbeddingNoise("age", stddev=1)], key_features="row"
+                )
+            },
             "EmbeddingNoise 'age'.*stage 'embedding'",
         ),
     ],

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ from tfrs_augment.errors import InvalidArgumentError
 _ACTIVE: contextvars.ContextVar[Originals | None] = contextvars.ContextVar(
     "tfrs_augment_originals", default=None
 )
+_POSITION = 4
+"""The place of `candidate_ids` in `tfrs.tasks.Retrieval.call`, for subclasses that take `*args`."""
 _MARK = "_tfrs_augment_guards"
 
 
@@ -127,8 +130,13 @@ def _tasks(model: tf.Module) -> list[tfrs.tasks.Retrieval]:
 def _asking(task: tfrs.tasks.Retrieval):
     """The task's `call`, with the original ids put in while a wrapped model asks for it."""
     original = task.call
-    names = list(inspect.signature(original).parameters)
-    position = names.index("candidate_ids") if "candidate_ids" in names else len(names)
+    parameters = inspect.signature(original).parameters
+    if "candidate_ids" in parameters:
+        position = list(parameters).index("candidate_ids")
+    elif any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
+        position = _POSITION
+    else:
+        position = sys.maxsize
 
     def call(*args, **kwargs):
         active = _ACTIVE.get()
