@@ -121,7 +121,7 @@ load8 = _loader(8)
 
 @intrinsic
 def store32(typing_context, array, position, value):
-    """Writes the four bytes of `value` at `array[position]`; little-endian, as Numba's targets are."""
+    """Writes the four bytes of `value` at `array[position]`; little-endian, as Numba is."""
     signature = types.void(array, types.int64, types.uint32)
 
     def generate(context, builder, signature, arguments):

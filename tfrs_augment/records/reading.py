@@ -163,7 +163,8 @@ class _Block:
 
     def frames(self) -> Frames:
         """The verified frames."""
-        data = self.pieces[0] if len(self.pieces) == 1 else np.concatenate(self.pieces)
+        pieces = self.pieces or [np.empty(0, np.uint8)]
+        data = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
         offsets = np.zeros(self.count + 1, np.int64)
         np.cumsum(self.sizes[: self.count], out=offsets[1:])
         starts = self.starts[: self.count].copy()
@@ -284,7 +285,8 @@ def _fill(window: _Window, position: int, block: _Block) -> tuple[int, bool]:
         if state == _NEED_BYTES:
             window.more()
             continue
-        block.pieces.append(window.view(window.keep_from, position))
+        if position > window.keep_from:  # Even an empty view would keep its buffer in memory.
+            block.pieces.append(window.view(window.keep_from, position))
         window.keep_from = position
         if state == _BLOCK_FULL:
             return position, False

@@ -11,7 +11,7 @@ from .wire import same_bytes, varint_size, write_varint
 
 @jit
 def _pack_strings(value_offsets, data):
-    """Writes TensorProto { dtype: DT_STRING, tensor_shape { dim { size: m } }, string_val: ... }."""
+    """Writes TensorProto { dtype: DT_STRING, tensor_shape { dim { size: m } }, string_val }."""
     m = len(value_offsets) - 1
     dimension_size = 1 + varint_size(m)
     total = 6 + dimension_size
