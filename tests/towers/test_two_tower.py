@@ -45,6 +45,20 @@ def test_embeddings_are_unit_vectors_whatever_is_missing(rows):
     np.testing.assert_allclose(tf.norm(users, axis=1), 1.0, rtol=1e-5)
 
 
+def test_a_number_beyond_all_bounds_counts_as_three_deviations(rows):
+    model = TwoTower(rows)
+    items = columns_to_tensors(rows.items)
+    # Training prices are 1 and 3: mean 2, deviation 1.
+    by_price = [
+        model.candidate_model(dict(items, price=tf.constant([price] * 4, tf.float32)))
+        for price in (5.0, 1e9, np.inf, 2.0, np.nan)
+    ]
+    np.testing.assert_array_equal(by_price[0], by_price[1])
+    np.testing.assert_array_equal(by_price[0], by_price[2])
+    np.testing.assert_array_equal(by_price[3], by_price[4])
+    assert np.abs(by_price[0] - by_price[3]).max() > 1e-3
+
+
 def test_tags_that_occur_once_count_as_unknown(rows):
     model = TwoTower(rows)
     items = columns_to_tensors(rows.items)

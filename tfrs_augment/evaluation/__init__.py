@@ -7,12 +7,12 @@ from typing import Any
 
 # Loaded on first use: the import of this package stays free of TensorFlow and matplotlib.
 _MODULES = {
-    "Arm": "compare",
+    "Arm": "comparison",
     "Protocol": "training",
     "Ranks": "metrics",
     "Report": "report",
     "Split": "splits",
-    "compare": "compare",
+    "compare": "comparison",
     "development_split": "splits",
     "rank": "metrics",
     "split": "splits",

@@ -136,20 +136,20 @@ class Report:
             file.write("\n")
 
     def table(self, metric: str = "recall@10") -> str:
-        """Returns a Markdown table, aligned for a terminal: a row an arm, a column a slice.
+        """Returns a Markdown table, aligned for a terminal: a line an arm, grouped by slice.
 
-        A cell holds the mean over seeds and, for arms other than the baseline, the difference to it
-        with its 95 % interval; `+` or `-` at its end says that the interval excludes zero.
+        A line holds the mean over seeds and its 95 % interval; then, but for the baseline, the
+        difference to it with an interval, as a share of the baseline where that is above 0, and
+        "better" or "worse" where the interval excludes 0.
 
         Args:
           metric: "recall@10", "recall@50" or "ndcg@10".
         """
-        head = [f"{metric} (95 % interval)", *(f"{n} ({self.rows(n):,.0f} rows)" for n in SLICES)]
-        lines = [head]
-        for arm in self.arms:
-            cells = [self._cell(arm, name, metric) for name in SLICES]
-            lines.append([f"{arm} (baseline)" if arm == self.baseline else arm, *cells])
-        widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+        lines = [[metric, "mean", "95 % interval", f"against {self.baseline}", "95 % interval", ""]]
+        for name in SLICES:
+            lines.append([f"{name}, {self.rows(name):,.0f} rows", "", "", "", "", ""])
+            lines += [[f"  {arm}", *self._cells(arm, name, metric)] for arm in self.arms]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
         lines.insert(1, ["-" * width for width in widths])
         return "\n".join(
             "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths)) + " |"
@@ -162,20 +162,21 @@ class Report:
 
         plots.plot_report(self, path)
 
-    def _cell(self, arm: str, slice_name: str, metric: str) -> str:
+    def _cells(self, arm: str, slice_name: str, metric: str) -> list[str]:
         figure = self.figure(arm, slice_name, metric)
         if math.isnan(figure.mean):
-            return "no rows"
+            return ["no rows", "", "", "", ""]
+        cells = [f"{figure.mean:.4f}", f"[{figure.low:.4f}, {figure.high:.4f}]"]
         if arm == self.baseline:
-            return f"{figure.mean:.4f} [{figure.low:.4f}, {figure.high:.4f}]"
-        sign = "+" if figure.difference_low > 0 else "-" if figure.difference_high < 0 else ""
+            return [*cells, "", "", ""]
         if math.isnan(figure.relative):
-            bounds = f"{figure.difference:+.4f} [{figure.difference_low:+.4f}, "
-            bounds += f"{figure.difference_high:+.4f}]"
+            cells.append(f"{figure.difference:+.4f}")
+            cells.append(f"[{figure.difference_low:+.4f}, {figure.difference_high:+.4f}]")
         else:
-            bounds = f"{figure.relative:+.1%} [{figure.relative_low:+.1%}, "
-            bounds += f"{figure.relative_high:+.1%}]"
-        return f"{figure.mean:.4f} {bounds} {sign}".rstrip()
+            cells.append(f"{figure.relative:+.1%}")
+            cells.append(f"[{figure.relative_low:+.1%}, {figure.relative_high:+.1%}]")
+        better, worse = figure.difference_low > 0, figure.difference_high < 0
+        return [*cells, "better" if better else "worse" if worse else ""]
 
     def _summarize(self) -> dict[str, dict[str, dict[str, Figure]]]:
         columns = [(a, s, m) for a in self.arms for s in SLICES for m in METRICS]

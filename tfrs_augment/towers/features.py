@@ -15,6 +15,7 @@ from tfrs_augment.datasets.interactions import Column, Ragged
 _MIN_COUNT = 2
 _TEXT_DIM = 16
 _NUMERIC_DIM = 8
+_NUMERIC_LIMIT = 3.0
 
 
 class FeatureTower(tf_keras.Model):
@@ -25,8 +26,8 @@ class FeatureTower(tf_keras.Model):
     - the id: an embedding of `embedding_dim`, with one row for unknown ids;
     - strings: an embedding of 16, with one row for unknown values;
     - ragged strings: the mean embedding of the known values, zeros where there is none;
-    - numbers: standardized by the training mean and deviation and passed through 8 rectified
-      units; NaN counts as the mean.
+    - numbers: standardized by the training mean and deviation, clipped to 3 deviations and passed
+      through 8 rectified units; NaN counts as the mean.
 
     Args:
       columns: the training users or items, one row each; vocabularies and moments are theirs.
@@ -110,7 +111,9 @@ class _Number(tf_keras.layers.Layer):
 
     def call(self, values):
         standard = (tf.cast(values, tf.float32) - self._mean) / self._deviation
-        standard = tf.where(tf.math.is_finite(standard), standard, 0.0)
+        # Clipped: a masked number, often 0, must not outweigh every other feature.
+        standard = tf.clip_by_value(standard, -_NUMERIC_LIMIT, _NUMERIC_LIMIT)
+        standard = tf.where(tf.math.is_nan(standard), 0.0, standard)
         return self._units(standard[:, None])
 
 

@@ -137,7 +137,7 @@ class CorrectedRetrieval(tfrs.tasks.Retrieval):
         )
 
 
-def mean_oov(model: TwoTower) -> None:
+def mean_oov(model: TwoTower, train: Interactions | None = None) -> None:
     """Sets the embedding of unknown ids to the mean of the trained ones, in both towers.
 
     A control for augmentation: it gives cold items a sensible place at no cost of training, while
@@ -145,7 +145,9 @@ def mean_oov(model: TwoTower) -> None:
 
     Args:
       model: a trained model; changed in place.
+      train: taken so that this can be an arm's `after_fit`; the model knows its training ids.
     """
+    del train
     for tower in (model.query_model, model.candidate_model):
         table = tower.id_embedding.embeddings
         table.assign(tf.concat([tf.reduce_mean(table[1:], axis=0, keepdims=True), table[1:]], 0))

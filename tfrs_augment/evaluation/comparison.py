@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gc
 import hashlib
 import json
@@ -342,5 +343,8 @@ def _describe_protocol(protocol: Protocol) -> dict[str, Any]:
 
 def _name_of(function: Callable) -> str:
     """Returns a name that is the same in every process, unlike a repr with an address."""
+    if isinstance(function, functools.partial):
+        bound = [*map(repr, function.args), *(f"{k}={v!r}" for k, v in function.keywords.items())]
+        return f"{_name_of(function.func)}({', '.join(bound)})"
     module = getattr(function, "__module__", type(function).__module__)
     return f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"
