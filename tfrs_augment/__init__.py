@@ -31,6 +31,7 @@ _PUBLIC = {
     "ops": "",
     "policy": "",
     "rng": "",
+    "schema": "",
     "AugmentError": "errors",
     "AugmentationPolicy": "policy",
     "wrap": "layers",

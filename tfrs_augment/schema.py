@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Iterable, Mapping
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from tfrs_augment.errors import DataError, UnknownFeatureError, close_matches
 
@@ -40,32 +42,20 @@ class Schema:
 
         Args:
           records: serialized Examples; those that are none are passed over, for it is the job that counts
-            them. A feature whose kind is set in no record is left out.
-
-        Raises:
-          DataError: a feature has one kind in one record and another in the next.
+            them. A feature whose kind is set in no record is left out; one that has several kinds gets that
+            of most records.
         """
-        kinds: dict[str, str] = {}
+        counts: dict[str, collections.Counter] = {}
         for record in records:
             try:
                 example = tf.train.Example.FromString(record)
-            except (
-                Exception
-            ) as error:  # Protobuf's DecodeError differs between its implementations.
-                if type(error).__name__ != "DecodeError":
-                    raise
+            except DecodeError:
                 continue
             for name, feature in example.features.feature.items():
                 field = feature.WhichOneof("kind")
-                if field is None:
-                    continue
-                kind = field.removesuffix("_list")
-                if kinds.setdefault(name, kind) != kind:
-                    raise DataError(
-                        f"Feature '{name}' is {kinds[name]} in one record and {kind} in another. "
-                        "Write it with one kind, or run on the files that agree."
-                    )
-        return cls(kinds)
+                if field is not None:
+                    counts.setdefault(name, collections.Counter())[field.removesuffix("_list")] += 1
+        return cls({name: kinds.most_common(1)[0][0] for name, kinds in counts.items()})
 
     def require(self, name: str, accepted: Iterable[str], user: str) -> str:
         """The kind of a feature that `user` needs, checked.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import json
 import pathlib
 
@@ -14,6 +15,8 @@ import tf_keras
 
 import tfrs_augment as aug
 from tests import golden
+from tfrs_augment import records
+from tfrs_augment.beam.blocks import BlockAugmenter
 from tfrs_augment.ops import Op, op_from_config
 
 ROWS = 600
@@ -57,6 +60,18 @@ def assert_equal(found, expected):
     for name in expected:
         assert found[name].dtype == expected[name].dtype, name
         assert rows_of(found[name]) == rows_of(expected[name]), name
+
+
+def as_example_column(column):
+    """A column in the types that a tf.train.Example has: bytes, float32 and int64."""
+    if column.dtype == tf.string:
+        return column
+    return tf.cast(column, tf.float32 if column.dtype.is_floating else tf.int64)
+
+
+def to_record_column(column) -> records.Column:
+    kind = records.KINDS[aug.schema.kind_of_dtype(column.dtype)]
+    return records.Column.from_rows(kind, [np.ravel(row).tolist() for row in rows_of(column)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,6 +227,27 @@ class OpContract:
         loaded = tf_keras.models.load_model(tmp_path / "saved_model")
         assert_equal(loaded(fed, training=True), expected)
         assert_equal(loaded(fed, training=False), fed)
+
+    def test_the_beam_job_agrees(self, case):
+        """The same rows come out of the job's block engine, features being what an Example can hold."""
+        if case.op.stage != "feature":
+            return
+        features = {name: as_example_column(column) for name, column in batch().items()}
+        policy = aug.AugmentationPolicy([case.op], seed=11, key_features=("row",))
+        policy = aug.fitting.fit(policy, features)
+        kinds = dict(aug.schema.Schema.of_tensors(features).kinds)
+        framed = records.encode_rows({n: to_record_column(c) for n, c in features.items()})
+        augmenter = BlockAugmenter(policy, kinds)
+        found = {name: [] for name in case.op.features}
+        for frames in records.read_frames(io.BytesIO(framed), compression="none", block_records=251):
+            result, _ = augmenter.augment(augmenter.decode(frames), draw=4)
+            for block in records.read_frames(io.BytesIO(result), compression="none"):
+                decoded = records.decode(block, {n: records.KINDS[k] for n, k in kinds.items()})
+                for name in found:
+                    found[name] += decoded.column(name).to_rows()
+        expected = policy.augment(features, draw=4)
+        for name, rows in found.items():
+            assert rows == [np.ravel(row).tolist() for row in rows_of(expected[name])]
 
     def test_golden(self, case):
         result = self.policy(case.op).augment(batch(), draw=1)

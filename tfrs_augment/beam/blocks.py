@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from tfrs_augment import records
 from tfrs_augment.policy import AugmentationPolicy
@@ -28,9 +29,7 @@ def canonicalize(payload: bytes) -> bytes:
     example = tf.train.Example()
     try:
         example.ParseFromString(payload)
-    except Exception as error:  # Protobuf's DecodeError differs between its implementations.
-        if type(error).__name__ != "DecodeError":
-            raise
+    except DecodeError as error:
         raise ValueError("the record is no tf.train.Example") from error
     example.DiscardUnknownFields()
     return example.SerializeToString(deterministic=True)
@@ -154,7 +153,7 @@ class BlockAugmenter:
         layout = frozenset(self._ragged)
         if layout not in self._functions:
             traced = functools.partial(self._augment_tensors, layout)
-            self._functions[layout] = tf.function(traced, reduce_retracing=True)
+            self._functions[layout] = tf.function(traced, autograph=False, reduce_retracing=True)
         return self._functions[layout]
 
     def _augment_tensors(self, layout: frozenset[str], tensors, draw: tf.Tensor):

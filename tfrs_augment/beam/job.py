@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import time
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from tfrs_augment import records
 from tfrs_augment.beam import files
-from tfrs_augment.beam.blocks import PROVENANCE, BlockAugmenter, to_features
+from tfrs_augment.beam.blocks import PROVENANCE
 from tfrs_augment.beam.errors import original_error
 from tfrs_augment.beam.progress import Progress
-from tfrs_augment.errors import AugmentError, DataError, InvalidArgumentError
+from tfrs_augment.beam.units import (
+    COUNTS,
+    AugmentUnit,
+    Job,
+    SummarizeUnit,
+    Unit,
+    add_counts,
+    frames_of,
+    plan,
+)
+from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.fitting import Fitter
 from tfrs_augment.ops import FittedState, IdDropout, Requirement
 from tfrs_augment.policy import AugmentationPolicy
@@ -27,17 +34,6 @@ from tfrs_augment.schema import Schema
 FORMAT_VERSION = 1
 ITEM_COUNTS = "item_counts.json"
 FITTED = "fitted.json"
-COUNTS = ("read", "rejected", "kept", "made", "slow_path")
-
-
-@dataclasses.dataclass(frozen=True)
-class Unit:
-    """What one worker turns into one shard: every `parts`-th block of each file, from block `part` on."""
-
-    shard: int
-    files: tuple[files.InputFile, ...]
-    part: int = 0
-    parts: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,22 +186,6 @@ def run(
     return JobReport(output, files.read_manifest(output))
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What the workers need to know; see `run`."""
-
-    policy: AugmentationPolicy
-    kinds: Mapping[str, str]
-    output: str
-    staging: str
-    copies: int
-    include_originals: bool
-    compression: str
-    item_features: tuple[str, ...]
-    provenance: bool
-    started: float
-
-
 def _check_arguments(policy, copies, include_originals, num_shards) -> None:
     if not isinstance(policy, AugmentationPolicy):
         raise InvalidArgumentError(f"`policy` must be an AugmentationPolicy. Received: {policy!r}.")
@@ -230,35 +210,12 @@ def _check_arguments(policy, copies, include_originals, num_shards) -> None:
         )
 
 
-def plan(inputs: Sequence[files.InputFile], num_shards: int | None) -> list[Unit]:
-    """Divides files among shards: whole files while there are enough of them, blocks of one otherwise."""
-    count = len(inputs) if num_shards is None else num_shards
-    if count <= len(inputs):
-        # Consecutive files, cut where the running size passes the next equal share.
-        total = sum(file.size for file in inputs) or 1
-        groups: list[list[files.InputFile]] = [[] for _ in range(count)]
-        before = 0
-        for number, file in enumerate(inputs):
-            share = min(count - 1, before * count // total)
-            # No shard stays empty: at least one file each, and enough files left for those to come.
-            share = min(max(share, count - len(inputs) + number), number)
-            groups[share].append(file)
-            before += file.size
-        return [Unit(i, tuple(group)) for i, group in enumerate(groups)]
-    base, more = divmod(count, len(inputs))
-    units = []
-    for number, file in enumerate(inputs):
-        parts = base + (number < more)
-        units += [Unit(len(units) + part, (file,), part, parts) for part in range(parts)]
-    return units
-
-
 def _peek(inputs: Sequence[files.InputFile], wanted: set[str]) -> Schema:
     """The kinds of the features, read off first blocks until all that are wanted were seen."""
     kinds: dict[str, str] = {}
     for file in inputs:
         with files.open_input(file) as stream:
-            for frames in _frames(file, stream):
+            for frames in frames_of(file, stream):
                 payloads = frames.payloads()[:1000]
                 kinds = {**Schema.of_examples(payloads).kinds, **kinds}
                 break
@@ -270,15 +227,6 @@ def _peek(inputs: Sequence[files.InputFile], wanted: set[str]) -> Schema:
             f"{len(inputs) - 1} more files."
         )
     return Schema(kinds)
-
-
-def _frames(
-    file: files.InputFile, stream, stride: tuple[int, int] = (0, 1)
-) -> Iterable[records.Frames]:
-    try:
-        yield from records.read_frames(stream, compression=file.compression, stride=stride)
-    except records.CompressionError as error:
-        raise DataError(f"input file '{file.path}': {error}") from error
 
 
 def _fit(
@@ -313,26 +261,6 @@ def _merge(requirements: Sequence[Requirement], fitters: Iterable[Fitter]) -> Fi
     return total
 
 
-class SummarizeUnit(beam.DoFn):
-    """Unit -> a Fitter that has seen its records."""
-
-    def __init__(
-        self, policy: AugmentationPolicy, missing: Sequence[Requirement], kinds: Mapping[str, str]
-    ):
-        self._policy, self._missing, self._kinds = policy, missing, kinds
-
-    def setup(self):
-        records.warm_up()
-        self._augmenter = BlockAugmenter(self._policy, self._kinds, provenance=False)
-
-    def process(self, unit: Unit):
-        fitter = Fitter(self._missing)
-        names = {requirement.feature for requirement in self._missing}
-        for _, block in _blocks(unit, self._augmenter):
-            fitter.add(to_features({name: block.column(name) for name in names}))
-        yield fitter
-
-
 def _pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
     options = PipelineOptions(list(beam_args))
     if options.view_as(StandardOptions).runner is None:
@@ -346,103 +274,11 @@ def _run_pipeline(options: PipelineOptions, build) -> None:
     try:
         with beam.Pipeline(options=options) as pipeline:
             build(pipeline)
-    except AugmentError:
-        raise
     except Exception as error:
         original = original_error(error)
         if original is None:
             raise
         raise original from error
-
-
-def _blocks(
-    unit: Unit, augmenter: BlockAugmenter
-) -> Iterable[tuple[files.InputFile, records.Block]]:
-    """The decoded blocks of a unit, and the file of each."""
-    for file in unit.files:
-        with files.open_input(file) as stream:
-            for frames in _frames(file, stream, (unit.part, unit.parts)):
-                yield file, augmenter.decode(frames)
-
-
-class AugmentUnit(beam.DoFn):
-    """Unit -> its report: counts, staged paths, item counts. The whole work of the job."""
-
-    def __init__(self, job: Job):
-        self._job = job
-
-    def setup(self):
-        job = self._job
-        records.warm_up()
-        self._augmenter = BlockAugmenter(
-            job.policy, job.kinds, provenance=job.provenance, item_features=job.item_features
-        )
-        self._counters = {
-            name: beam.metrics.Metrics.counter("tfrs_augment", name) for name in COUNTS
-        }
-
-    def process(self, unit: Unit):
-        job, augmenter = self._job, self._augmenter
-        counts = dict.fromkeys(COUNTS, 0)
-        items: dict[str, dict] = {name: {} for name in job.item_features}
-        # A retry, or a twin started beside a slow worker, writes a file of its own.
-        stem = f"{unit.shard:05d}-{uuid.uuid4().hex[:12]}"
-        shard = files.Writer(files.join(job.staging, f"shard-{stem}"), job.compression)
-        rejected = None
-        with shard:
-            for file, block in _blocks(unit, augmenter):
-                if block.rejected:
-                    if rejected is None:
-                        rejected = files.Writer(files.join(job.staging, f"rejected-{stem}"))
-                    rejected.write(_rejected_lines(file.path, block.rejected))
-                for name, count in self._write_block(shard, block, items).items():
-                    counts[name] += count
-                    self._counters[name].inc(count)
-        if rejected is not None:
-            rejected.close()
-        yield {
-            "shard": unit.shard,
-            "path": shard.path,
-            "bytes": shard.size,
-            "counts": counts,
-            "items": items,
-            "rejected": rejected.path if rejected else None,
-        }
-
-    def _write_block(
-        self, shard: files.Writer, block: records.Block, items: dict
-    ) -> dict[str, int]:
-        job, augmenter = self._job, self._augmenter
-        if block.n:
-            if job.include_originals:
-                shard.write(block.frames[block.offsets[0] : block.offsets[-1]])
-                _add(items, augmenter.items(block, {}))
-            for draw in range(job.copies):
-                framed, changed = augmenter.augment(block, draw)
-                shard.write(framed)
-                _add(items, augmenter.items(block, changed))
-        return {
-            "read": block.n + len(block.rejected),
-            "rejected": len(block.rejected),
-            "kept": block.n if job.include_originals else 0,
-            "made": block.n * job.copies,
-            "slow_path": block.slow_count,
-        }
-
-
-def _add(total: dict[str, dict], more: Mapping[str, Mapping]) -> None:
-    """Adds counts of values, by feature."""
-    for feature, counts in more.items():
-        for value, count in counts.items():
-            total[feature][value] = total[feature].get(value, 0) + count
-
-
-def _rejected_lines(path: str, rejected: Iterable[records.Rejection]) -> bytes:
-    lines = (
-        json.dumps({"file": path, "offset": r.offset, "length": r.length, "reason": r.reason})
-        for r in rejected
-    )
-    return "".join(line + "\n" for line in lines).encode()
 
 
 class Publish(beam.DoFn):
@@ -473,7 +309,7 @@ class Publish(beam.DoFn):
         if job.item_features:
             items: dict[str, dict] = {name: {} for name in job.item_features}
             for report in reports:
-                _add(items, report["items"])
+                add_counts(items, report["items"])
             staged = files.join(job.staging, ITEM_COUNTS)
             files.write_json(
                 staged, {name: _sorted_counts(counts) for name, counts in items.items()}

@@ -1,0 +1,191 @@
+"""What a worker does: a unit of files in, a staged shard and a report of it out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+
+import apache_beam as beam
+
+from tfrs_augment import records
+from tfrs_augment.beam import files
+from tfrs_augment.beam.blocks import BlockAugmenter, to_features
+from tfrs_augment.errors import DataError
+from tfrs_augment.fitting import Fitter
+from tfrs_augment.ops import Requirement
+from tfrs_augment.policy import AugmentationPolicy
+
+COUNTS = ("read", "rejected", "kept", "made", "slow_path")
+"""What is counted: "read" is "rejected" and the intact records; see `JobReport.counts`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """What one worker turns into one shard: every `parts`-th block of each file, from block `part` on."""
+
+    shard: int
+    files: tuple[files.InputFile, ...]
+    part: int = 0
+    parts: int = 1
+
+
+def plan(inputs: Sequence[files.InputFile], num_shards: int | None) -> list[Unit]:
+    """Divides files among shards: whole files while there are enough of them, blocks of one otherwise."""
+    count = len(inputs) if num_shards is None else num_shards
+    if count <= len(inputs):
+        # Consecutive files; a shard ends where the running size passes its share of the total, or where
+        # there are just enough files left for the shards to come.
+        total = sum(file.size for file in inputs) or 1
+        groups: list[list[files.InputFile]] = [[]]
+        before = 0
+        for number, file in enumerate(inputs):
+            passed = before * count // total >= len(groups)
+            needed = len(inputs) - number <= count - len(groups)
+            if groups[-1] and len(groups) < count and (passed or needed):
+                groups.append([])
+            groups[-1].append(file)
+            before += file.size
+        return [Unit(shard, tuple(group)) for shard, group in enumerate(groups)]
+    base, more = divmod(count, len(inputs))
+    units = []
+    for number, file in enumerate(inputs):
+        parts = base + (number < more)
+        units += [Unit(len(units) + part, (file,), part, parts) for part in range(parts)]
+    return units
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What the workers need to know; see `run`."""
+
+    policy: AugmentationPolicy
+    kinds: Mapping[str, str]
+    output: str
+    staging: str
+    copies: int
+    include_originals: bool
+    compression: str
+    item_features: tuple[str, ...]
+    provenance: bool
+    started: float
+
+
+def frames_of(
+    file: files.InputFile, stream, stride: tuple[int, int] = (0, 1)
+) -> Iterable[records.Frames]:
+    try:
+        yield from records.read_frames(stream, compression=file.compression, stride=stride)
+    except records.CompressionError as error:
+        raise DataError(f"input file '{file.path}': {error}") from error
+
+
+def _blocks(
+    unit: Unit, augmenter: BlockAugmenter
+) -> Iterable[tuple[files.InputFile, records.Block]]:
+    """The decoded blocks of a unit, and the file of each."""
+    for file in unit.files:
+        with files.open_input(file) as stream:
+            for frames in frames_of(file, stream, (unit.part, unit.parts)):
+                yield file, augmenter.decode(frames)
+
+
+class AugmentUnit(beam.DoFn):
+    """Unit -> its report: counts, staged paths, item counts. The whole work of the job."""
+
+    def __init__(self, job: Job):
+        self._job = job
+
+    def setup(self):
+        job = self._job
+        records.warm_up()
+        self._augmenter = BlockAugmenter(
+            job.policy, job.kinds, provenance=job.provenance, item_features=job.item_features
+        )
+        self._counters = {
+            name: beam.metrics.Metrics.counter("tfrs_augment", name) for name in COUNTS
+        }
+
+    def process(self, unit: Unit):
+        job, augmenter = self._job, self._augmenter
+        counts = dict.fromkeys(COUNTS, 0)
+        items: dict[str, dict] = {name: {} for name in job.item_features}
+        # A retry, or a twin started beside a slow worker, writes a file of its own.
+        stem = f"{unit.shard:05d}-{uuid.uuid4().hex[:12]}"
+        shard = files.Writer(files.join(job.staging, f"shard-{stem}"), job.compression)
+        rejected = None
+        with shard:
+            for file, block in _blocks(unit, augmenter):
+                if block.rejected:
+                    if rejected is None:
+                        rejected = files.Writer(files.join(job.staging, f"rejected-{stem}"))
+                    rejected.write(_rejected_lines(file.path, block.rejected))
+                for name, count in self._write_block(shard, block, items).items():
+                    counts[name] += count
+                    self._counters[name].inc(count)
+        if rejected is not None:
+            rejected.close()
+        yield {
+            "shard": unit.shard,
+            "path": shard.path,
+            "bytes": shard.size,
+            "counts": counts,
+            "items": items,
+            "rejected": rejected.path if rejected else None,
+        }
+
+    def _write_block(
+        self, shard: files.Writer, block: records.Block, items: dict
+    ) -> dict[str, int]:
+        job, augmenter = self._job, self._augmenter
+        if block.n:
+            if job.include_originals:
+                shard.write(block.frames[block.offsets[0] : block.offsets[-1]])
+                add_counts(items, augmenter.items(block, {}))
+            for draw in range(job.copies):
+                framed, changed = augmenter.augment(block, draw)
+                shard.write(framed)
+                add_counts(items, augmenter.items(block, changed))
+        return {
+            "read": block.n + len(block.rejected),
+            "rejected": len(block.rejected),
+            "kept": block.n if job.include_originals else 0,
+            "made": block.n * job.copies,
+            "slow_path": block.slow_count,
+        }
+
+
+def add_counts(total: dict[str, dict], more: Mapping[str, Mapping]) -> None:
+    """Adds counts of values, by feature."""
+    for feature, counts in more.items():
+        for value, count in counts.items():
+            total[feature][value] = total[feature].get(value, 0) + count
+
+
+def _rejected_lines(path: str, rejected: Iterable[records.Rejection]) -> bytes:
+    lines = (
+        json.dumps({"file": path, "offset": r.offset, "length": r.length, "reason": r.reason})
+        for r in rejected
+    )
+    return "".join(line + "\n" for line in lines).encode()
+
+
+class SummarizeUnit(beam.DoFn):
+    """Unit -> a Fitter that has seen its records."""
+
+    def __init__(
+        self, policy: AugmentationPolicy, missing: Sequence[Requirement], kinds: Mapping[str, str]
+    ):
+        self._policy, self._missing, self._kinds = policy, missing, kinds
+
+    def setup(self):
+        records.warm_up()
+        self._augmenter = BlockAugmenter(self._policy, self._kinds, provenance=False)
+
+    def process(self, unit: Unit):
+        fitter = Fitter(self._missing)
+        names = {requirement.feature for requirement in self._missing}
+        for _, block in _blocks(unit, self._augmenter):
+            fitter.add(to_features({name: block.column(name) for name in names}))
+        yield fitter
