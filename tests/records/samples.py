@@ -1,4 +1,4 @@
-"""Random tf.train.Example records, what protobuf reads from them, and ways to damage bytes."""
+"""Random tf.train.Example records, and what protobuf reads from them."""
 
 from __future__ import annotations
 
@@ -134,33 +134,6 @@ def parsed(payload: bytes) -> tf.train.Example | None:
         return tf.train.Example.FromString(payload)
     except Exception:  # As above.
         return None
-
-
-def damaged(
-    data: bytes, rng: random.Random, tags: bytes = b"\x0a\x12\x1a\x08\x0d\x00\x80\xff"
-) -> bytes:
-    """`data` with one to three bytes changed, lost, put in, repeated or cut off."""
-    made = bytearray(data)
-    for _ in range(rng.randint(1, 3)):
-        if not made:
-            break
-        at = rng.randrange(len(made))
-        what = rng.randrange(7)
-        if what == 0:
-            made[at] ^= 1 << rng.randrange(8)
-        elif what == 1:
-            made[at] = rng.choice(tags)
-        elif what == 2:
-            made[at] = (made[at] + rng.choice((1, -1))) % 256
-        elif what == 3:
-            del made[at : at + rng.randint(1, 4)]
-        elif what == 4:
-            made[at:at] = bytes(rng.choice(tags) for _ in range(rng.randint(1, 4)))
-        elif what == 5:
-            made[at:at] = made[rng.randrange(len(made)) :][: rng.randint(1, 20)]
-        else:
-            del made[at:]
-    return bytes(made)
 
 
 class ShortReads:

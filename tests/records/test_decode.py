@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.records import samples
+from tests.records import damage, samples
 from tfrs_augment import records
 
 
@@ -43,7 +43,7 @@ def test_damaged_records_are_read_as_protobuf_reads_them(seed):
     for _ in range(3000):
         made = samples.example(rng)
         payload = samples.serialized(made, rng) if rng.random() < 0.5 else made.SerializeToString()
-        payloads.append(samples.damaged(payload, rng))
+        payloads.append(damage.damaged(payload, rng))
     examples = [samples.parsed(payload) for payload in payloads]
     accepted = [
         i for i, made in enumerate(examples) if made is not None and samples.has_wanted_kinds(made)
