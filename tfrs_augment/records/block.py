@@ -190,7 +190,7 @@ class Block:
             edits: New values, by feature.
             drop: Features taken out of every record.
         """
-        drop = list(drop)
+        drop = list(dict.fromkeys(drop))
         if set(drop) & set(edits):
             raise ValueError(
                 "a feature must be edited or dropped, not both. Received: "

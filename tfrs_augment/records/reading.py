@@ -192,8 +192,9 @@ def read_frames(
     Every intact record is kept, whatever stands around it. A record whose data fails its CRC is
     rejected alone. Where a length fails its CRC, or a record swallowed others because bytes were
     lost, reading goes on at the next byte where a whole valid frame starts, and what was passed
-    over is one rejection; so are a truncated end and the point where a gzip stream breaks. Memory
-    is bounded by the block and the longest record.
+    over is one rejection; so are a truncated end and the point where a gzip stream breaks. (If such
+    a record holds TFRecord frames in its own data, these are found.) Memory is bounded by the block
+    and the longest record.
 
     Args:
         stream: Anything with `read(n)`, at its start.
