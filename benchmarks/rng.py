@@ -55,7 +55,7 @@ def main() -> None:
         figures,
         header=["numbers", "CPU ns a number: median (range)", "wall ns a number: median (range)"],
         table=common.rows_of(timings, ROWS * NUMBERS * REPEATS, "ns"),
-        notes=f"{ROWS:,} rows of {NUMBERS} float32 numbers in a tf.function, one thread, peers in alternate runs.",
+        notes=f"{ROWS:,} rows of {NUMBERS} float32 numbers in a tf.function, one thread, alternate runs.",
         write=not arguments.quick,
     )
 

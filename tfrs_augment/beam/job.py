@@ -173,10 +173,10 @@ def run(
                 pipeline_options,
                 lambda p: (
                     p
-                    | "Units" >> beam.Create(units)
-                    | "Spread" >> beam.Reshuffle()
+                    | "Units" >> beam.Create([(unit.shard, unit) for unit in units])
+                    | "Spread" >> beam.GroupByKey()
                     | "Augment" >> beam.ParDo(AugmentUnit(job))
-                    | "Collect" >> beam.CombineGlobally(beam.combiners.ToListCombineFn())
+                    | "Collect" >> beam.GroupByKey()
                     | "Publish" >> beam.ParDo(Publish(job))
                 ),
             )
@@ -243,11 +243,11 @@ def _fit(
         options,
         lambda p: (
             p
-            | "Units" >> beam.Create(units)
-            | "Spread" >> beam.Reshuffle()
+            | "Units" >> beam.Create([(unit.shard, unit) for unit in units])
+            | "Spread" >> beam.GroupByKey()
             | "Summarize" >> beam.ParDo(SummarizeUnit(policy, missing, dict(schema.kinds)))
-            | "Merge" >> beam.CombineGlobally(functools.partial(_merge, missing))
-            | "Save" >> beam.Map(lambda fitter: fitter.state().save(path))
+            | "Merge" >> beam.CombinePerKey(functools.partial(_merge, missing))
+            | "Save" >> beam.MapTuple(lambda _, fitter: fitter.state().save(path))
         ),
     )
     held = policy.fitted.arrays if policy.fitted is not None else {}
@@ -282,14 +282,14 @@ def _run_pipeline(options: PipelineOptions, build) -> None:
 
 
 class Publish(beam.DoFn):
-    """All reports -> the result: moves what the workers staged, and writes the manifest last."""
+    """(_, all reports) -> the result: moves what the workers staged, and writes the manifest last."""
 
     def __init__(self, job: Job):
         self._job = job
 
-    def process(self, reports: list[dict]):
+    def process(self, keyed: tuple[int, Iterable[dict]]):
         job = self._job
-        reports = sorted(reports, key=lambda report: report["shard"])
+        reports = sorted(keyed[1], key=lambda report: report["shard"])
         counts = {name: sum(report["counts"][name] for report in reports) for name in COUNTS}
         rejected = [report for report in reports if report["rejected"]]
         if counts["rejected"] and counts["rejected"] == counts["read"]:

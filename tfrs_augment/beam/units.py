@@ -91,8 +91,28 @@ def _blocks(
                 yield file, augmenter.decode(frames)
 
 
+_augmenters: dict[str, BlockAugmenter] = {}
+
+
+def shared_augmenter(
+    policy: AugmentationPolicy,
+    kinds: Mapping[str, str],
+    provenance: bool,
+    item_features: Sequence[str] = (),
+) -> BlockAugmenter:
+    """One augmenter a process for equal arguments: its graph is traced once, not by every thread."""
+    key = json.dumps(
+        [policy.get_config(), policy.fingerprint, sorted(kinds.items()), provenance, item_features]
+    )
+    if key not in _augmenters:
+        made = BlockAugmenter(policy, kinds, provenance=provenance, item_features=item_features)
+        # Of two threads that come first at once, one's is kept.
+        return _augmenters.setdefault(key, made)
+    return _augmenters[key]
+
+
 class AugmentUnit(beam.DoFn):
-    """Unit -> its report: counts, staged paths, item counts. The whole work of the job."""
+    """(shard, [unit]) -> (0, its report): counts, staged paths, item counts. The whole work of the job."""
 
     def __init__(self, job: Job):
         self._job = job
@@ -100,15 +120,14 @@ class AugmentUnit(beam.DoFn):
     def setup(self):
         job = self._job
         records.warm_up()
-        self._augmenter = BlockAugmenter(
-            job.policy, job.kinds, provenance=job.provenance, item_features=job.item_features
-        )
+        self._augmenter = shared_augmenter(job.policy, job.kinds, job.provenance, job.item_features)
         self._counters = {
             name: beam.metrics.Metrics.counter("tfrs_augment", name) for name in COUNTS
         }
 
-    def process(self, unit: Unit):
+    def process(self, keyed: tuple[int, Iterable[Unit]]):
         job, augmenter = self._job, self._augmenter
+        (unit,) = keyed[1]
         counts = dict.fromkeys(COUNTS, 0)
         items: dict[str, dict] = {name: {} for name in job.item_features}
         # A retry, or a twin started beside a slow worker, writes a file of its own.
@@ -126,7 +145,7 @@ class AugmentUnit(beam.DoFn):
                     self._counters[name].inc(count)
         if rejected is not None:
             rejected.close()
-        yield {
+        report = {
             "shard": unit.shard,
             "path": shard.path,
             "bytes": shard.size,
@@ -134,6 +153,8 @@ class AugmentUnit(beam.DoFn):
             "items": items,
             "rejected": rejected.path if rejected else None,
         }
+        # One key for all reports: the next step sees them together.
+        yield 0, report
 
     def _write_block(
         self, shard: files.Writer, block: records.Block, items: dict
@@ -172,7 +193,7 @@ def _rejected_lines(path: str, rejected: Iterable[records.Rejection]) -> bytes:
 
 
 class SummarizeUnit(beam.DoFn):
-    """Unit -> a Fitter that has seen its records."""
+    """(shard, [unit]) -> (0, a Fitter that has seen its records)."""
 
     def __init__(
         self, policy: AugmentationPolicy, missing: Sequence[Requirement], kinds: Mapping[str, str]
@@ -181,11 +202,12 @@ class SummarizeUnit(beam.DoFn):
 
     def setup(self):
         records.warm_up()
-        self._augmenter = BlockAugmenter(self._policy, self._kinds, provenance=False)
+        self._augmenter = shared_augmenter(self._policy, self._kinds, provenance=False)
 
-    def process(self, unit: Unit):
+    def process(self, keyed: tuple[int, Iterable[Unit]]):
+        (unit,) = keyed[1]
         fitter = Fitter(self._missing)
         names = {requirement.feature for requirement in self._missing}
         for _, block in _blocks(unit, self._augmenter):
             fitter.add(to_features({name: block.column(name) for name in names}))
-        yield fitter
+        yield 0, fitter
