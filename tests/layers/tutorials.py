@@ -48,16 +48,25 @@ def tower(vocabulary: list[str]) -> tf_keras.Sequential:
     )
 
 
+def top_k_metric(movie_model: tf_keras.Model) -> tfrs.metrics.FactorizedTopK:
+    movies = tf.data.Dataset.from_tensor_slices(MOVIES).batch(8)
+    return tfrs.metrics.FactorizedTopK(candidates=movies.map(movie_model), ks=(5,))
+
+
+def ranking_task(reduction: str) -> tfrs.tasks.Ranking:
+    return tfrs.tasks.Ranking(
+        loss=tf_keras.losses.MeanSquaredError(reduction),
+        metrics=[tf_keras.metrics.RootMeanSquaredError()],
+    )
+
+
 class Retrieval(tfrs.Model):
     """Basic retrieval, with accidental hits removed."""
 
     def __init__(self, top_k: bool = True):
         super().__init__()
         self.movie_model, self.user_model = tower(MOVIES), tower(USERS)
-        metrics = None
-        if top_k:
-            movies = tf.data.Dataset.from_tensor_slices(MOVIES).batch(8)
-            metrics = tfrs.metrics.FactorizedTopK(candidates=movies.map(self.movie_model), ks=(5,))
+        metrics = top_k_metric(self.movie_model) if top_k else None
         self.task = tfrs.tasks.Retrieval(metrics=metrics, remove_accidental_hits=True)
 
     def compute_loss(self, features, training=False):
@@ -72,16 +81,13 @@ class Retrieval(tfrs.Model):
 class Ranking(tfrs.Model):
     """Ranking: `compute_loss` pops the label from the features."""
 
-    def __init__(self):
+    def __init__(self, reduction: str = "auto"):
         super().__init__()
         self.movie_model, self.user_model = tower(MOVIES), tower(USERS)
         self.ratings = tf_keras.Sequential(
             [tf_keras.layers.Dense(8, activation="relu"), tf_keras.layers.Dense(1)]
         )
-        self.task = tfrs.tasks.Ranking(
-            loss=tf_keras.losses.MeanSquaredError(),
-            metrics=[tf_keras.metrics.RootMeanSquaredError()],
-        )
+        self.task = ranking_task(reduction)
 
     def call(self, features):
         embedded = [
@@ -98,20 +104,15 @@ class Ranking(tfrs.Model):
 class MultiTask(tfrs.Model):
     """Ratings and retrieval from the same towers."""
 
-    def __init__(self):
+    def __init__(self, reduction: str = "auto", top_k: bool = True):
         super().__init__()
         self.movie_model, self.user_model = tower(MOVIES), tower(USERS)
         self.rating_model = tf_keras.Sequential(
             [tf_keras.layers.Dense(8, activation="relu"), tf_keras.layers.Dense(1)]
         )
-        self.rating_task = tfrs.tasks.Ranking(
-            loss=tf_keras.losses.MeanSquaredError(),
-            metrics=[tf_keras.metrics.RootMeanSquaredError()],
-        )
-        movies = tf.data.Dataset.from_tensor_slices(MOVIES).batch(8).map(self.movie_model)
-        self.retrieval_task = tfrs.tasks.Retrieval(
-            metrics=tfrs.metrics.FactorizedTopK(candidates=movies, ks=(5,))
-        )
+        self.rating_task = ranking_task(reduction)
+        metrics = top_k_metric(self.movie_model) if top_k else None
+        self.retrieval_task = tfrs.tasks.Retrieval(metrics=metrics)
 
     def call(self, features):
         user = self.user_model(features["user_id"])

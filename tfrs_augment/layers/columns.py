@@ -93,6 +93,7 @@ def columns_by_name(features: Mapping[str, Any], used: Iterable[str]) -> dict[st
     return columns
 
 
+@tf.autograph.experimental.do_not_convert
 def augment_columns(
     policy: AugmentationPolicy,
     columns: Mapping[str, Any],
