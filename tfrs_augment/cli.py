@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-import tfrs_augment
+from tfrs_augment import __version__
 
 _RUN_EXAMPLES = """\
 examples:
@@ -30,7 +30,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Data augmentation for TensorFlow Recommenders.",
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=tfrs_augment.__version__)
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
