@@ -21,12 +21,12 @@ import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tfrs_augment as aug
 from tfrs_augment.datasets import Interactions
-from tfrs_augment.evaluation import Arm, Report, Split, compare, split
+from tfrs_augment.evaluation import Arm, Report, Split, compare, development_split, split
 from tfrs_augment.towers import TwoTower, mean_oov
 
 POLICIES = pathlib.Path(__file__).resolve().parent / "policies"
@@ -44,16 +44,24 @@ class Scenario:
     Args:
       data: the interactions.
       policy: the augmentation.
-      split: `seed -> Split`.
+      split_options: of `tfrs_augment.evaluation.split`.
       model: options of `TwoTower` for every arm, dropout among them.
       tuned_dropout: the dropout that is best without augmentation.
     """
 
     data: Interactions
     policy: aug.AugmentationPolicy
-    split: Callable[[int], Split]
+    split_options: Mapping[str, Any]
     model: Mapping[str, Any]
     tuned_dropout: float
+
+    def split(self, seed: int) -> Split:
+        """Returns the split of a seed, with cold items of its own."""
+        return split(self.data, seed=seed, **self.split_options)
+
+    def development(self, seed: int) -> Split:
+        """Returns a split of what a seed's split neither tests nor holds out, to choose by."""
+        return development_split(self.split(seed), seed=1000 + seed, **self.split_options)
 
 
 def movielens(data: Interactions) -> Scenario:
@@ -62,7 +70,7 @@ def movielens(data: Interactions) -> Scenario:
         data=data,
         policy=aug.AugmentationPolicy.load(POLICIES / "movielens.json"),
         # Users rate all in one sitting: a global cut in time would test users without any history.
-        split=lambda seed: split(data, by="user_time", cold_share=0.15, seed=seed),
+        split_options={"by": "user_time", "cold_share": 0.15},
         model={"dropout": 0.1, "temperature": 0.05},
         tuned_dropout=0.1,
     )
@@ -74,7 +82,7 @@ def shop(data: Interactions) -> Scenario:
         data=data,
         policy=aug.AugmentationPolicy.load(POLICIES / "shop.json"),
         # Some of its items are launched late: a global cut finds them cold, as a shop would.
-        split=lambda seed: split(data, by="time", cold_share=0.1, seed=seed),
+        split_options={"by": "time", "cold_share": 0.1},
         model={
             "dropout": 0.1,
             "temperature": 0.05,

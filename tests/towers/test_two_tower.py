@@ -14,13 +14,13 @@ from tfrs_augment.towers import CorrectedRetrieval, TwoTower, mean_oov
 
 
 def test_vocabularies_come_from_training_rows_alone(rows):
-    model = TwoTower(rows)
+    model = TwoTower(rows, min_count=2)
     assert model.candidate_model.id_lookup.get_vocabulary() == ["[UNK]", "a", "b", "c"]
     assert model.query_model.id_lookup.get_vocabulary() == ["[UNK]", "t", "u", "v"]
     # Neither the kind, the price nor the tags of item d, which has no row, leave a trace.
     changed = dict(rows.items, price=np.array([1.0, np.nan, 3.0, -5.0], np.float32))
     changed["kind"] = np.array([b"x", b"x", b"x", b"another"])
-    other = TwoTower(type(rows)(rows.rows, changed, rows.users))
+    other = TwoTower(type(rows)(rows.rows, changed, rows.users), min_count=2)
     for one, two in zip(_built(model, rows), _built(other, rows)):
         assert one.shape == two.shape
     batch = {name: column[:3] for name, column in columns_to_tensors(rows.items).items()}
@@ -29,15 +29,20 @@ def test_vocabularies_come_from_training_rows_alone(rows):
 
 
 def test_columns_that_name_the_item_are_left_out_unless_asked_for(rows):
-    assert set(TwoTower(rows).candidate_model.feature_names) == {"item_id", "kind", "price", "tags"}
-    only = TwoTower(rows, candidate_features=("price",))
+    assert set(TwoTower(rows, min_count=2).candidate_model.feature_names) == {
+        "item_id",
+        "kind",
+        "price",
+        "tags",
+    }
+    only = TwoTower(rows, min_count=2, candidate_features=("price",))
     assert only.candidate_model.feature_names == ("item_id", "price")
     with pytest.raises(UnknownFeatureError, match="Did you mean 'price'"):
-        TwoTower(rows, candidate_features=("prise",))
+        TwoTower(rows, min_count=2, candidate_features=("prise",))
 
 
 def test_embeddings_are_unit_vectors_whatever_is_missing(rows):
-    model = TwoTower(rows, embedding_dim=8)
+    model = TwoTower(rows, min_count=2, embedding_dim=8)
     items = model.candidate_model(columns_to_tensors(rows.items))
     users = model.query_model(columns_to_tensors(rows.users))
     assert items.shape == (4, 8)
@@ -46,7 +51,7 @@ def test_embeddings_are_unit_vectors_whatever_is_missing(rows):
 
 
 def test_a_number_beyond_all_bounds_counts_as_three_deviations(rows):
-    model = TwoTower(rows)
+    model = TwoTower(rows, min_count=2)
     items = columns_to_tensors(rows.items)
     # Training prices are 1 and 3: mean 2, deviation 1.
     by_price = [
@@ -60,7 +65,7 @@ def test_a_number_beyond_all_bounds_counts_as_three_deviations(rows):
 
 
 def test_tags_that_occur_once_count_as_unknown(rows):
-    model = TwoTower(rows)
+    model = TwoTower(rows, min_count=2)
     items = columns_to_tensors(rows.items)
     without = dict(items, tags=tf.ragged.constant([[b"p"], [b"p"], [], []]))
     np.testing.assert_allclose(
@@ -69,7 +74,7 @@ def test_tags_that_occur_once_count_as_unknown(rows):
 
 
 def test_the_loss_is_tfrs_s_with_logq_and_without_accidental_hits(rows):
-    model = TwoTower(rows, temperature=0.5)
+    model = TwoTower(rows, min_count=2, temperature=0.5)
     features = rows.to_tensors()
     scores = tf.matmul(
         model.query_model(features), model.candidate_model(features), transpose_b=True
@@ -104,7 +109,7 @@ def test_the_correction_goes_by_the_ids_that_the_task_is_given(rows):
 
 def test_training_lowers_the_loss_and_dropout_acts_in_training_alone(rows):
     tf.random.set_seed(0)
-    model = TwoTower(rows, dropout=0.5)
+    model = TwoTower(rows, min_count=2, dropout=0.5)
     features = rows.to_tensors()
     assert float(model.compute_loss(features)) == float(model.compute_loss(features))
     assert float(model.compute_loss(features, training=True)) != float(
@@ -117,7 +122,7 @@ def test_training_lowers_the_loss_and_dropout_acts_in_training_alone(rows):
 
 
 def test_mean_oov_moves_the_unknown_row_alone(rows):
-    model = TwoTower(rows)
+    model = TwoTower(rows, min_count=2)
     _built(model, rows)
     before = model.candidate_model.id_embedding.embeddings.numpy()
     mean_oov(model)
@@ -127,7 +132,7 @@ def test_mean_oov_moves_the_unknown_row_alone(rows):
 
 
 def test_a_tower_can_be_exported_and_served(rows, tmp_path):
-    model = TwoTower(rows)
+    model = TwoTower(rows, min_count=2)
     items = columns_to_tensors(rows.items)
     expected = model.candidate_model(items)
     tf.saved_model.save(model.candidate_model, str(tmp_path))

@@ -24,7 +24,7 @@ _TITLES = {
     "head": "head (top 20 %)",
     "tail": "tail (bottom 80 %)",
     "cold": "cold items",
-    "warm_corpus": "warm items,\nwarm corpus only",
+    "warm_corpus": "warm, among warm only",
 }
 
 
@@ -49,7 +49,7 @@ def plot_report(report: Report, path: str | os.PathLike, metric: str = "recall@1
         axes[0, column].set_title(f"{_TITLES[name]}\n{report.rows(name):,.0f} rows", fontsize=10)
     label = metric.replace("recall", "Recall").replace("ndcg", "NDCG")
     axes[0, 0].set_ylabel(label)
-    axes[1, 0].set_ylabel(f"difference to {report.baseline!r}")
+    axes[1, 0].set_ylabel(f"difference to {report.baseline}, paired")
     seeds = f"{len(report.seeds)} seed{'s' if len(report.seeds) > 1 else ''}"
     canvas.suptitle(
         f"{label} on {report.name}: mean of {seeds} with 95 % interval, full catalogue, "
@@ -76,7 +76,7 @@ def _draw(axis, report: Report, slice_name: str, metric: str, what: str) -> None
             [place],
             [value],
             yerr=np.maximum([[value - low], [high - value]], 0.0),
-            label=f"{arm} (baseline)" if arm == report.baseline else arm,
+            label=arm,
             color=_COLOURS[place % len(_COLOURS)],
             marker=_MARKERS[place % len(_MARKERS)],
             markersize=6,
@@ -92,7 +92,7 @@ def _draw(axis, report: Report, slice_name: str, metric: str, what: str) -> None
     if what == "difference":
         axis.axhline(0.0, color="0.3", linewidth=1, linestyle="--")
     else:
-        axis.set_ylim(bottom=0.0)
+        axis.set_ylim(0.0, 1.08 * axis.get_ylim()[1])
 
 
 def _figure(report: Report, slice_name: str, metric: str):

@@ -139,8 +139,8 @@ class Report:
         """Returns a Markdown table, aligned for a terminal: a line an arm, grouped by slice.
 
         A line holds the mean over seeds and its 95 % interval; then, but for the baseline, the
-        difference to it with an interval, as a share of the baseline where that is above 0, and
-        "better" or "worse" where the interval excludes 0.
+        difference to it with an interval, as a share of the baseline where that is known well
+        enough (to half its value), and "better" or "worse" where the interval excludes 0.
 
         Args:
           metric: "recall@10", "recall@50" or "ndcg@10".
@@ -169,7 +169,9 @@ class Report:
         cells = [f"{figure.mean:.4f}", f"[{figure.low:.4f}, {figure.high:.4f}]"]
         if arm == self.baseline:
             return [*cells, "", "", ""]
-        if math.isnan(figure.relative):
+        base = self.figure(self.baseline, slice_name, metric)
+        # A share of a baseline that may be next to nothing says nothing.
+        if math.isnan(figure.relative) or base.low < base.mean / 2:
             cells.append(f"{figure.difference:+.4f}")
             cells.append(f"[{figure.difference_low:+.4f}, {figure.difference_high:+.4f}]")
         else:

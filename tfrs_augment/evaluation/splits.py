@@ -20,7 +20,7 @@ import hashlib
 
 import numpy as np
 
-from tfrs_augment.datasets.interactions import Interactions, Ragged
+from tfrs_augment.datasets.interactions import Interactions, Ragged, take_column
 from tfrs_augment.errors import DataError, InvalidArgumentError
 
 _CUTS = ("user_time", "time")
@@ -148,6 +148,8 @@ def development_split(whole: Split, *, seed: int = 0, **options) -> Split:
     The rows of `whole.train` and `whole.validation` become a data set of their own, with its own
     last rows and its own drawn cold items ("pseudo-cold": `whole` trains on them). A policy's
     strength chosen here owes nothing to the rows, or the cold items, that it is judged on later.
+    Items without a row there leave the catalogue: as candidates that can never be right they would
+    let cold items look worse than they are.
 
     Args:
       whole: the split whose test rows stay unseen.
@@ -157,9 +159,10 @@ def development_split(whole: Split, *, seed: int = 0, **options) -> Split:
     Returns:
       A split of the rows of `whole.train` and `whole.validation`.
     """
+    warm = whole.warm_items
     known = Interactions(
         rows=_concatenate(whole.train.rows, whole.validation.rows),
-        items=whole.train.items,
+        items={name: take_column(column, warm) for name, column in whole.train.items.items()},
         users=whole.train.users,
         user_id=whole.train.user_id,
         item_id=whole.train.item_id,

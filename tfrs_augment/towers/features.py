@@ -10,9 +10,6 @@ import tf_keras
 
 from tfrs_augment.datasets.interactions import Column, Ragged
 
-# A value of a feature must occur this often among the training items (or users) to get a row: what
-# occurs once is the id in disguise.
-_MIN_COUNT = 2
 _TEXT_DIM = 16
 _NUMERIC_DIM = 8
 _NUMERIC_LIMIT = 3.0
@@ -35,6 +32,9 @@ class FeatureTower(tf_keras.Model):
       embedding_dim: width of the id embedding and of the result.
       hidden: units of the hidden layer.
       dropout: rate of dropout on the concatenated input.
+      min_count: how often a value must occur among the columns' rows to get an embedding; others
+        are unknown. What occurs on one or two items is their id in disguise, and misleads where
+        it occurs on a new one.
       name: of the model.
 
     Attributes:
@@ -49,6 +49,7 @@ class FeatureTower(tf_keras.Model):
         embedding_dim: int,
         hidden: int,
         dropout: float,
+        min_count: int,
         name: str,
     ):
         super().__init__(name=name)
@@ -59,7 +60,7 @@ class FeatureTower(tf_keras.Model):
         )
         self._encoders = {}
         for column_name, column in sorted(columns.items()):
-            encoder = _encoder(column_name, column)
+            encoder = _encoder(column_name, column, min_count)
             if column_name != id_column and encoder is not None:
                 self._encoders[column_name] = encoder
         self._dropout = tf_keras.layers.Dropout(dropout)
@@ -117,15 +118,15 @@ class _Number(tf_keras.layers.Layer):
         return self._units(standard[:, None])
 
 
-def _encoder(name: str, column: Column) -> tf_keras.layers.Layer | None:
+def _encoder(name: str, column: Column, min_count: int) -> tf_keras.layers.Layer | None:
     """Returns the layer that encodes a column, or None if the column cannot generalize."""
     layer_name = f"encode_{name}"
     if isinstance(column, Ragged):
         if column.dtype.kind != "S":
             return None
-        return _CategoryBag(_frequent(column.values), layer_name)
+        return _CategoryBag(_frequent(column.values, min_count), layer_name)
     if column.dtype.kind == "S":
-        vocabulary = _frequent(column)
+        vocabulary = _frequent(column, min_count)
         # A title is the id in disguise: it would carry the id around any dropout of the id.
         names_rows = len(np.unique(column)) > len(column) / 2
         return None if names_rows or not len(vocabulary) else _Category(vocabulary, layer_name)
@@ -134,9 +135,9 @@ def _encoder(name: str, column: Column) -> tf_keras.layers.Layer | None:
     return _Number(mean, deviation if deviation > 0 else 1.0, layer_name)
 
 
-def _frequent(values: np.ndarray) -> np.ndarray:
+def _frequent(values: np.ndarray, min_count: int) -> np.ndarray:
     vocabulary, counts = np.unique(values, return_counts=True)
-    return vocabulary[(counts >= _MIN_COUNT) & (vocabulary != b"") & (vocabulary != b"[UNK]")]
+    return vocabulary[(counts >= min_count) & (vocabulary != b"") & (vocabulary != b"[UNK]")]
 
 
 def _lookup(vocabulary: np.ndarray) -> tf_keras.layers.StringLookup:

@@ -27,6 +27,8 @@ class TwoTower(tfrs.Model):
       hidden: units of the hidden layer of each tower. Default: 64.
       dropout: rate of dropout on the input of both towers, in [0, 1). Default: 0.2.
       temperature: divides the cosine of a user and an item, in (0, inf). Default: 0.1.
+      min_count: how often a value of a feature must occur among the training users or items to be
+        known. Default: 5.
       query_features: columns of `train.users` to use beside the id. Default: all.
       candidate_features: columns of `train.items` to use beside the id. Default: all but those
         that name the item, such as titles.
@@ -59,6 +61,7 @@ class TwoTower(tfrs.Model):
         hidden: int = 64,
         dropout: float = 0.2,
         temperature: float = 0.1,
+        min_count: int = 5,
         query_features: Sequence[str] | None = None,
         candidate_features: Sequence[str] | None = None,
     ):
@@ -66,18 +69,23 @@ class TwoTower(tfrs.Model):
         self._item_id = train.item_id
         users, items = np.unique(train.user_index()), train.item_index()
         counts = np.bincount(items, minlength=len(train.items[train.item_id]))
-        size = {"embedding_dim": embedding_dim, "hidden": hidden, "dropout": dropout}
+        options = {
+            "embedding_dim": embedding_dim,
+            "hidden": hidden,
+            "dropout": dropout,
+            "min_count": min_count,
+        }
         self.query_model = FeatureTower(
             _pick(train.users, users, train.user_id, query_features),
             id_column=train.user_id,
             name="query_model",
-            **size,
+            **options,
         )
         self.candidate_model = FeatureTower(
             _pick(train.items, np.flatnonzero(counts), train.item_id, candidate_features),
             id_column=train.item_id,
             name="candidate_model",
-            **size,
+            **options,
         )
         self.task = CorrectedRetrieval(
             train.items[train.item_id], counts / counts.sum(), temperature=temperature
