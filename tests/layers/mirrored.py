@@ -60,8 +60,8 @@ def outcome(strategy, build, wrapped: bool):
             aug.wrap(model, policy(rate=0.0))
         model.compile(tf_keras.optimizers.Adagrad(0.1))
     try:
-        losses = model.fit(dataset(), verbose=0).history["loss"]
-        losses.append(model.evaluate(dataset(), verbose=0, return_dict=True)["loss"])
+        losses = model.fit(dataset().take(2), verbose=0).history["loss"]
+        losses.append(model.evaluate(dataset().take(2), verbose=0, return_dict=True)["loss"])
     except Exception as error:  # Which one it is is the outcome.
         return type(error).__name__
     return losses
@@ -74,7 +74,6 @@ def check_tutorials(strategy) -> None:
         (tutorials.Ranking, "ValueError"),
         (tutorials.MultiTask, "ValueError"),
         (lambda: tutorials.Retrieval(top_k=False), None),
-        (lambda: tutorials.Ranking(reduction="sum"), None),
         (lambda: tutorials.MultiTask(reduction="sum", top_k=False), None),
     ):
         unwrapped, wrapped = (outcome(strategy, build, flag) for flag in (False, True))

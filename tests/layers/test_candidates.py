@@ -217,6 +217,22 @@ def test_several_tasks_get_the_ids_of_their_own_columns():
     ]
 
 
+def test_a_wrapped_model_in_a_wrapped_model():
+    """Two policies one after the other: the ids are those from before both."""
+
+    class Outer(Model):
+        def __init__(self, inner):
+            super().__init__(None)
+            self.inner = inner
+
+        def compute_loss(self, features, training=False):
+            return self.inner.compute_loss(features, training=training)
+
+    inner = wrap(Model(Spy(remove_accidental_hits=True)), policy(seed=1))
+    wrap(Outer(inner), policy(seed=2)).compute_loss(batch(), training=True)
+    assert inner.task.seen == [ORIGINAL]
+
+
 @pytest.mark.parametrize("eager", [True, False])
 def test_fit_hands_on_the_ids_of_each_batch(eager):
     model = wrap(Model(Spy(remove_accidental_hits=True)), policy())

@@ -41,8 +41,11 @@ class Originals:
         self._columns, self._changed, self._named = columns, changed, named
         self._graph = tf.compat.v1.get_default_graph()
         self._token = None
+        self.outer: Originals | None = None
+        """That of a wrapped model whose `compute_loss` calls this one's."""
 
     def __enter__(self) -> Originals:
+        self.outer = _ACTIVE.get()
         self._token = _ACTIVE.set(self)
         return self
 
@@ -140,11 +143,12 @@ def _asking(task: tfrs.tasks.Retrieval):
 
     def call(*args, **kwargs):
         active = _ACTIVE.get()
-        if active is not None:
+        while active is not None:
             if kwargs.get("candidate_ids") is not None:
                 kwargs["candidate_ids"] = active.of(kwargs["candidate_ids"], task)
             elif len(args) > position and args[position] is not None:
                 args = (*args[:position], active.of(args[position], task), *args[position + 1 :])
+            active = active.outer
         return original(*args, **kwargs)
 
     functools.update_wrapper(call, original)

@@ -48,7 +48,9 @@ def wrap(
     already holds: training that resumes goes on with the right number, and no variable is added to
     the model. It is read whenever the model trains, so `compile` may come before or after. A model
     without an optimizer of its own (a custom loop) counts its training calls in a variable that no
-    checkpoint knows, from 0 in each process; pass `draw=optimizer.iterations` there.
+    checkpoint knows, from 0 in each process; pass `draw=optimizer.iterations` there. Calls of
+    `compute_loss` within one step share a draw number. What `fit` has traced is traced anew; a
+    `tf.function` of your own that was traced before must be made again.
 
     Every `tfrs.tasks.Retrieval` in the model gets the ids from before the augmentation as
     `candidate_ids`: ids that were dropped to one token are all equal, and `remove_accidental_hits`
@@ -136,8 +138,9 @@ def unwrap(model: tfrs.Model) -> tfrs.Model:
 
 def _forget_traces(model: tfrs.Model) -> None:
     """Makes `fit` trace its step anew: it keeps the trace of the loss that the model had before."""
-    model.train_function = None
-    model.train_tf_function = None
+    for name in ("train_function", "train_tf_function"):
+        if name in vars(model):
+            setattr(model, name, None)
 
 
 class _AugmentedLoss:
@@ -185,18 +188,17 @@ class _AugmentedLoss:
         if not args and self._inputs_name not in kwargs:
             return self._loss(*args, **kwargs)  # It says what is missing.
         inputs = args[0] if args else kwargs[self._inputs_name]
+        originals = contextlib.nullcontext()
         if is_training(training, "compute_loss"):
             features, originals = self._augment(_features_of(inputs))
-        else:
-            features, originals = _features_of(inputs), None
-        inputs = _with_features(inputs, copied(features))
+            inputs = _with_features(inputs, features)
+            candidates.guard(self._model)
+        elif isinstance(_first(inputs), Mapping):
+            inputs = _with_features(inputs, copied(_first(inputs)))
         if args:
             args = (inputs, *args[1:])
         else:
             kwargs = {**kwargs, self._inputs_name: inputs}
-        if originals is None:
-            return self._loss(*args, **kwargs)
-        candidates.guard(self._model)
         with originals:
             return self._loss(*args, **kwargs)
 
@@ -240,9 +242,14 @@ def _iterations(optimizer: Any) -> tf.Variable:
         return optimizer.iterations
 
 
+def _first(inputs: Any) -> Any:
+    """What `compute_loss` takes, without labels and weights."""
+    return inputs[0] if isinstance(inputs, tuple | list) and inputs else inputs
+
+
 def _features_of(inputs: Any) -> Mapping[str, Any]:
     """The dict of features in what `compute_loss` takes."""
-    features = inputs[0] if isinstance(inputs, tuple | list) and inputs else inputs
+    features = _first(inputs)
     if not isinstance(features, Mapping):
         raise DataError(
             "A wrapped model must be given a dict of features, or a tuple of it with labels and weights. "
@@ -253,4 +260,7 @@ def _features_of(inputs: Any) -> Mapping[str, Any]:
 
 def _with_features(inputs: Any, features: dict[str, Any]) -> Any:
     """`inputs` with other features."""
-    return (features, *inputs[1:]) if isinstance(inputs, tuple | list) else features
+    if not isinstance(inputs, tuple | list):
+        return features
+    items = [features, *inputs[1:]]
+    return inputs._make(items) if hasattr(inputs, "_make") else type(inputs)(items)
