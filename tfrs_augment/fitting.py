@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import fractions
+import heapq
 import math
 from collections.abc import Iterable, Mapping
 
@@ -19,6 +20,7 @@ from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureE
 from tfrs_augment.features import as_column, values_of
 from tfrs_augment.ops.fitted import FittedState, Requirement
 from tfrs_augment.policy import AugmentationPolicy
+from tfrs_augment.rng import Column
 
 Features = Mapping[str, tf.Tensor | tf.RaggedTensor | np.ndarray]
 
@@ -29,8 +31,9 @@ class MarginalSummary:
     def __init__(self):
         self.counts: collections.Counter = collections.Counter()
 
-    def add(self, values: np.ndarray) -> None:
-        """Adds values: integers, or bytes in an object array."""
+    def add(self, column: Column, keys: np.ndarray | None) -> None:
+        """Adds the values of a column of strings or integers."""
+        values = values_of(column).numpy().ravel()
         if values.dtype == object:
             self.counts.update(values.tolist())
         else:
@@ -46,16 +49,17 @@ class MarginalSummary:
         if not self.counts:
             raise DataError(f"The {requirement} cannot be fitted: the data hold no value of it.")
         ordered = sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
-        values = [value for value, _ in ordered]
         counts = np.array([count for _, count in ordered], np.int64)
-        if isinstance(values[0], bytes):
-            offsets = np.cumsum([0, *map(len, values)], dtype=np.int64)
-            return {
-                "data": np.frombuffer(b"".join(values), np.uint8),
-                "offsets": offsets,
-                "counts": counts,
-            }
-        return {"values": np.array(values, np.int64), "counts": counts}
+        return {**_value_arrays([value for value, _ in ordered]), "counts": counts}
+
+
+def _value_arrays(values: list) -> dict[str, np.ndarray]:
+    """Values as arrays: numbers as they are, bytes as their data and offsets."""
+    if values and isinstance(values[0], bytes):
+        offsets = np.cumsum([0, *map(len, values)], dtype=np.int64)
+        return {"data": np.frombuffer(b"".join(values), np.uint8), "offsets": offsets}
+    integers = all(isinstance(value, int) for value in values)
+    return {"values": np.array(values, np.int64 if integers else np.float64)}
 
 
 class MomentsSummary:
@@ -66,10 +70,11 @@ class MomentsSummary:
 
     def __init__(self):
         self.count, self._sum, self._squares = 0, 0, 0
+        self._min, self._max = math.inf, -math.inf
 
-    def add(self, values: np.ndarray) -> None:
-        """Adds numbers; NaN and infinity are left out."""
-        values = values.astype(np.float64).ravel()
+    def add(self, column: Column, keys: np.ndarray | None) -> None:
+        """Adds the numbers of a column; NaN and infinity are left out."""
+        values = values_of(column).numpy().astype(np.float64).ravel()
         values = values[np.isfinite(values)]
         # Repeated values are the rule in features (ages, prices): one exact product a distinct value.
         distinct, counts = np.unique(values, return_counts=True)
@@ -82,12 +87,15 @@ class MomentsSummary:
             self._sum += (integer * count) << shift
             self._squares += (integer * integer * count) << (2 * shift)
         self.count += len(values)
+        if len(distinct):
+            self._min, self._max = min(self._min, distinct[0]), max(self._max, distinct[-1])
 
     def merge(self, other: MomentsSummary) -> None:
         """Adds what another summary summed."""
         self.count += other.count
         self._sum += other._sum
         self._squares += other._squares
+        self._min, self._max = min(self._min, other._min), max(self._max, other._max)
 
     def arrays(self, requirement: Requirement) -> dict[str, np.ndarray]:
         """The moments as arrays; see `FittedState`."""
@@ -101,6 +109,8 @@ class MomentsSummary:
             "count": np.array(float(self.count)),
             "mean": np.array(float(mean)),
             "stddev": np.array(_sqrt(variance)),
+            "min": np.array(float(self._min)),
+            "max": np.array(float(self._max)),
         }
 
 
@@ -111,7 +121,64 @@ def _sqrt(value: fractions.Fraction) -> float:
     return float(fractions.Fraction(root, 1 << shift))
 
 
-SUMMARIES = {"marginal": MarginalSummary, "moments": MomentsSummary}
+class PoolSummary:
+    """A feature's values in the rows with the smallest keys: a sample that no order and no cut changes.
+
+    Keys are hashes, so the sample is an even one of the distinct rows. Of rows with equal keys the one with
+    the smallest value is kept.
+    """
+
+    SIZE = 4096
+
+    def __init__(self):
+        self._rows: dict[int, list] = {}
+
+    def add(self, column: Column, keys: np.ndarray | None) -> None:
+        """Adds the rows of a column.
+
+        Raises:
+          InvalidArgumentError: there are no keys.
+        """
+        if keys is None:
+            raise InvalidArgumentError("A pool of rows needs the policy to have key_features.")
+        smallest = np.argsort(keys, kind="stable")[: self.SIZE]
+        rows = tf.gather(column, smallest)
+        listed = (
+            rows.to_list()
+            if isinstance(rows, tf.RaggedTensor)
+            else rows.numpy().reshape(len(smallest), -1)
+        )
+        for key, row in zip(keys[smallest].tolist(), listed, strict=True):
+            self._offer(key, row if isinstance(row, list) else row.tolist())
+        self._shrink()
+
+    def merge(self, other: PoolSummary) -> None:
+        """Adds the rows that another summary holds."""
+        for key, row in other._rows.items():
+            self._offer(key, row)
+        self._shrink()
+
+    def _offer(self, key: int, row: list) -> None:
+        if key not in self._rows or row < self._rows[key]:
+            self._rows[key] = row
+
+    def _shrink(self) -> None:
+        if len(self._rows) > self.SIZE:
+            self._rows = {key: self._rows[key] for key in heapq.nsmallest(self.SIZE, self._rows)}
+
+    def arrays(self, requirement: Requirement) -> dict[str, np.ndarray]:
+        """The pool as arrays, in the order of the keys; see `FittedState`."""
+        rows = [self._rows[key] for key in sorted(self._rows)]
+        values = [value for row in rows for value in row]
+        if not values:
+            raise DataError(f"The {requirement} cannot be fitted: the data hold no value of it.")
+        return {
+            **_value_arrays(values),
+            "row_splits": np.cumsum([0, *map(len, rows)], dtype=np.int64),
+        }
+
+
+SUMMARIES = {"marginal": MarginalSummary, "moments": MomentsSummary, "pool": PoolSummary}
 
 
 class Fitter:
@@ -131,8 +198,12 @@ class Fitter:
                 )
             self._summaries[requirement] = SUMMARIES[requirement.statistic]()
 
-    def add(self, features: Features) -> None:
+    def add(self, features: Features, keys: np.ndarray | None = None) -> None:
         """Adds a batch of rows.
+
+        Args:
+          features: name to column.
+          keys: uint64 `[batch]`, the rows' keys; a pool needs them.
 
         Raises:
           UnknownFeatureError: a feature that is asked for is missing from the batch.
@@ -146,7 +217,7 @@ class Fitter:
             column = as_column(requirement.feature, features[requirement.feature])
             if requirement.statistic == "moments" and column.dtype == tf.string:
                 raise DataError(f"The {requirement} cannot be fitted: the feature holds strings.")
-            summary.add(values_of(column).numpy().ravel())
+            summary.add(column, keys)
 
     def merge(self, other: Fitter) -> None:
         """Adds what a fitter of the same requirements collected elsewhere."""
@@ -186,6 +257,7 @@ def fit(policy: AugmentationPolicy, data: Features | Iterable[Features]) -> Augm
       ()
     """
     fitter = Fitter(policy.requirements())
+    needs_keys = any(requirement.statistic == "pool" for requirement in policy.requirements())
     for batch in (data,) if isinstance(data, Mapping) else data:
-        fitter.add(batch)
+        fitter.add(batch, policy.row_keys(batch).numpy() if needs_keys else None)
     return policy.with_fitted(fitter.state())

@@ -6,14 +6,14 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfrs_augment.errors import InvalidArgumentError, close_matches
 from tfrs_augment.features import FeatureBatch, as_column, row_keys
-from tfrs_augment.ops.base import Op, op_from_config
+from tfrs_augment.ops.base import Op, op_from_config, with_unique_ids
 from tfrs_augment.ops.fitted import FittedState, Requirement
 from tfrs_augment.rng import Column, KeyedRng
 from tfrs_augment.schema import Schema
@@ -82,7 +82,7 @@ class AugmentationPolicy:
                 f"`key_features` must be distinct feature names. Received: key_features={keys!r}."
             )
         object.__setattr__(self, "key_features", keys)
-        object.__setattr__(self, "ops", _with_unique_ids(ops, self.fitted))
+        object.__setattr__(self, "ops", with_unique_ids(ops, self.fitted))
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -110,8 +110,7 @@ class AugmentationPolicy:
           DataError: a feature is of a kind that its op does not take.
         """
         for op in self.ops:
-            for name in op.features:
-                schema.require(name, op.kinds, str(op))
+            op.check(schema)
         for name in self.key_features:
             schema.require(name, ("bytes", "int64", "float"), "key_features")
 
@@ -248,16 +247,3 @@ class AugmentationPolicy:
             )
             content += used.digest()
         return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
-def _with_unique_ids(ops: Iterable[Op], fitted: FittedState | None) -> tuple[Op, ...]:
-    """Gives the statistics to the ops, and numbers the ids of repeated ones (`id`, `id#2`, ...)."""
-    result, used = [], set()
-    for op in ops:
-        unique, number = op.id, 1
-        while unique in used:
-            number += 1
-            unique = f"{op.id}#{number}"
-        used.add(unique)
-        result.append(dataclasses.replace(op, id=unique, fitted=fitted))
-    return tuple(result)

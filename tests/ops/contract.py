@@ -41,6 +41,9 @@ def batch(rows: int = ROWS) -> dict[str, tf.Tensor | tf.RaggedTensor]:
         "vector": tf.constant(numbers[:, None] * [0.25, 0.5] + 1.0, tf.float32),
         "tags": tf.RaggedTensor.from_row_lengths(tf.constant(strings, tf.string), lengths),
         "ids": tf.RaggedTensor.from_row_lengths(tf.range(1, total + 1, dtype=tf.int64), lengths),
+        "places": tf.RaggedTensor.from_row_lengths(
+            tf.range(total, dtype=tf.float32) / 3.0, lengths
+        ),
         "times": tf.RaggedTensor.from_row_lengths(
             tf.range(1, total + 1, dtype=tf.float32), lengths
         ),
@@ -82,11 +85,13 @@ class Case:
       op: the op, at a rate strictly between 0 and 1.
       effect_rate: the chance that a value that is there differs afterwards.
       per_row: whether the chance is that of a row's feature, and not of a value.
+      layouts_agree: whether a ragged column and a padded one are changed alike.
     """
 
     op: Op
     effect_rate: float
     per_row: bool = False
+    layouts_agree: bool = True
 
     @property
     def name(self) -> str:
@@ -94,7 +99,9 @@ class Case:
 
     @property
     def has_ragged(self) -> bool:
-        return any(isinstance(batch()[n], tf.RaggedTensor) for n in self.op.features)
+        return self.layouts_agree and any(
+            isinstance(batch()[n], tf.RaggedTensor) for n in self.op.features
+        )
 
 
 class OpContract:
@@ -239,7 +246,9 @@ class OpContract:
         framed = records.encode_rows({n: to_record_column(c) for n, c in features.items()})
         augmenter = BlockAugmenter(policy, kinds)
         found = {name: [] for name in case.op.features}
-        for frames in records.read_frames(io.BytesIO(framed), compression="none", block_records=251):
+        for frames in records.read_frames(
+            io.BytesIO(framed), compression="none", block_records=251
+        ):
             result, _ = augmenter.augment(augmenter.decode(frames), draw=4)
             for block in records.read_frames(io.BytesIO(result), compression="none"):
                 decoded = records.decode(block, {n: records.KINDS[k] for n, k in kinds.items()})

@@ -7,10 +7,16 @@ import pytest
 import tensorflow as tf
 
 import tfrs_augment as aug
-from tests.ops.contract import ROWS, Case, OpContract, batch, rows_of
+from tests.ops.contract import ROWS, Case, OpContract, batch, rows_of, take
 from tfrs_augment.errors import DataError, InvalidArgumentError
-from tfrs_augment.ops import CategorySwap, FeatureMask, GaussianNoise, IdDropout
-from tfrs_augment.ops import base as ops_base
+from tfrs_augment.ops import (
+    CategorySwap,
+    DomainSwap,
+    FeatureCrop,
+    FeatureMask,
+    IdDropout,
+    InBatchSwap,
+)
 
 
 def swap_effect(rate: float, name: str) -> float:
@@ -136,70 +142,109 @@ class TestCategorySwap(OpContract):
             policy.augment({**batch(), "word": batch()["count"]})
 
 
-class TestGaussianNoise(OpContract):
+def swap_row_effect(rate: float, name: str) -> float:
+    """The chance that a row with values differs after taking those of a row drawn evenly."""
+    rows = [np.ravel(row).tolist() for row in rows_of(batch()[name])]
+    same = [rows.count(row) / len(rows) for row in rows if row]
+    return rate * (1 - float(np.mean(same)))
+
+
+class TestFeatureCrop(OpContract):
+    # Of four features ceil(0.5 * 4) = 2 to ceil(0.9 * 4) = 4 are kept, so a quarter is masked on average.
     cases = (
-        Case(GaussianNoise("number", stddev=0.5, rate=0.7), 0.7),
-        Case(GaussianNoise("double", stddev=0.5, unit="stddev", rate=0.4), 0.4),
-        Case(GaussianNoise("vector", stddev=0.1, unit="stddev", rate=0.5), 0.5),
-        Case(GaussianNoise("times", stddev=2.0, rate=0.3), 0.3),
-        # Noise of an integer is rounded: P(|N(0, 2)| > 1/2) = 0.802587 of the values change.
-        Case(GaussianNoise("count", stddev=2.0, rate=0.5), 0.5 * 0.802587),
+        Case(FeatureCrop(("word", "number", "vector", "count"), rate=0.6), 0.15, per_row=True),
+        Case(FeatureCrop(("tags", "words"), keep_range=(0.5, 0.5), rate=0.8), 0.4, per_row=True),
     )
 
-    def test_the_noise_has_its_standard_deviation(self):
-        rows = {"row": tf.range(50_000), "x": tf.zeros([50_000])}
-        for op, expected in (
-            (GaussianNoise("x", stddev=3.0), 3.0),
-            (GaussianNoise("x", stddev=0.5, unit="stddev"), 2.0),
-        ):
-            policy = aug.AugmentationPolicy([op], key_features=("row",))
-            policy = aug.fitting.fit(policy, {"x": np.array([-4.0, 4.0, -4.0, 4.0])})
-            noise = policy.augment(rows)["x"].numpy()
-            assert abs(noise.std() / expected - 1) < 4.9 / np.sqrt(2 * 50_000)
-            assert abs(noise.mean()) < 4.9 * expected / np.sqrt(50_000)
-
-    def test_strength_zero_is_the_identity_to_the_bit(self):
-        values = tf.constant([0.0, -0.0, np.nan, np.inf, 1e-40], tf.float32)
-        rows = {"row": tf.range(5), "x": values}
-        policy = aug.AugmentationPolicy(
-            [GaussianNoise("x", stddev=0.0, clip_range=(5, 6))], key_features=("row",)
-        )
-        assert policy.augment(rows)["x"].numpy().tobytes() == values.numpy().tobytes()
-
-    def test_nan_and_infinity_stay(self):
-        policy = aug.AugmentationPolicy([GaussianNoise("x", stddev=1.0)], key_features=("row",))
-        result = policy.augment({"row": tf.range(3), "x": tf.constant([np.nan, np.inf, -np.inf])})[
-            "x"
-        ].numpy()
-        assert np.isnan(result[0]) and result[1] == np.inf and result[2] == -np.inf
-
-    def test_clip_range(self):
-        policy = self.policy(GaussianNoise("number", stddev=50.0, clip_range=(0.0, 10.0)))
-        noisy = policy.augment(batch())["number"].numpy()
-        assert noisy.min() == 0.0 and noisy.max() == 10.0
+    def test_what_is_kept_is_a_run_of_neighbours(self):
+        group = ("word", "count", "number", "small")
+        op = FeatureCrop(group, keep_range=(0.25, 1.0))
+        result = self.policy(op).augment(batch())
+        masked = {"word": b"[UNK]", "count": -1, "number": 0.0, "small": -1}
+        kept = np.array([[v != masked[n] for v in rows_of(result[n])] for n in group]).T
+        runs = np.diff(np.pad(kept.astype(int), ((0, 0), (1, 1))), axis=1)
+        assert (np.sum(runs == 1, axis=1) == 1).all()
+        lengths = np.bincount(kept.sum(axis=1), minlength=5)
+        assert lengths[0] == 0
+        assert (np.abs(lengths[1:] - ROWS / 4) < 4.9 * np.sqrt(ROWS * 0.25 * 0.75)).all()
 
     def test_bad_arguments(self):
         for arguments, message in (
-            (
-                {"stddev": -1.0},
-                "`stddev` must be a finite number of at least 0. Received: stddev=-1.0",
-            ),
-            ({"stddev": float("nan")}, "`stddev` must be a finite"),
-            ({"stddev": 1.0, "unit": "percent"}, '`unit` must be "absolute" or "stddev"'),
-            ({"stddev": 1.0, "clip_range": (2, 1)}, "low <= high"),
+            ({"group": ("a",)}, "at least two features"),
+            ({"group": ("a", "a")}, "each once"),
+            ({"group": ("a", "b"), "keep_range": (0.0, 0.5)}, "must start above 0"),
+            ({"group": ("a", "b"), "keep_range": (0.5, 1.5)}, r"low <= high in \[0, 1\]"),
+            ({"group": ("a", "b"), "mask_values": {"c": 1}}, "may only name features"),
         ):
             with pytest.raises(InvalidArgumentError, match=message):
-                GaussianNoise("x", **arguments)
+                FeatureCrop(**arguments)
 
 
-def subclasses(cls: type) -> set[type]:
-    return {cls, *(deep for sub in cls.__subclasses__() for deep in subclasses(sub))}
+class TestDomainSwap(OpContract):
+    cases = (
+        Case(DomainSwap("word", rate=0.3), 0.3),
+        Case(DomainSwap("tags", rate=0.2, domains=("ios", "android")), 0.2),
+        Case(DomainSwap("small", rate=0.5, domains=(1, 2, 3)), 0.5),
+    )
+
+    def test_every_other_domain_is_as_likely_and_the_own_never_drawn(self):
+        domains = ("ios", "android", "web")
+        rows = {"row": tf.range(30_000), "device": tf.repeat(["ios", "web", "tv"], 10_000)}
+        policy = aug.AugmentationPolicy(
+            [DomainSwap("device", rate=1.0, domains=domains)], key_features=("row",)
+        )
+        found = policy.augment(rows)["device"].numpy().astype(str).reshape(3, 10_000)
+        for own, drawn in zip(("ios", "web", "tv"), found, strict=True):
+            others = [d for d in domains if d != own]
+            shares = [np.mean(drawn == d) for d in others]
+            assert abs(sum(shares) - 1.0) < 1e-9
+            chance = 1 / len(others)
+            assert all(
+                abs(s - chance) < 4.9 * np.sqrt(chance * (1 - chance) / 10_000) for s in shares
+            )
+
+    def test_bad_arguments(self):
+        for domains in ((), ("a",), ("a", "a"), ("a", 1)):
+            with pytest.raises(InvalidArgumentError, match="`domains` must"):
+                DomainSwap("device", rate=0.5, domains=domains)
+        with pytest.raises(InvalidArgumentError, match="`domains` must fit a int64 feature"):
+            self.policy(DomainSwap("count", rate=0.5, domains=("a", "b"))).augment(batch())
 
 
-def test_every_op_has_a_test_class_that_inherits_the_contract():
-    tested = {type(case.op) for contract in subclasses(OpContract) for case in contract.cases}
-    public = {op for op in ops_base._REGISTRY.values() if op.__module__.startswith("tfrs_augment")}
-    assert public == tested
+class TestInBatchSwap(OpContract):
+    cases = tuple(
+        Case(
+            InBatchSwap(name, rate=rate),
+            swap_row_effect(rate, name),
+            per_row=True,
+            layouts_agree=False,
+        )
+        for name, rate in (("word", 0.4), ("vector", 0.3), ("tags", 0.5), ("small", 0.2))
+    )
+
+    def test_features_come_from_one_partner_together(self):
+        rows = {**batch(), "twin": batch()["row"] * 10}
+        policy = aug.AugmentationPolicy(
+            [InBatchSwap(("row", "twin"), rate=0.5)], key_features=("word", "row")
+        )
+        for variant in (policy, aug.fitting.fit(policy, rows)):
+            result = variant.augment(rows)
+            assert np.array_equal(result["twin"], result["row"] * 10)
+            assert 0.4 < np.mean(result["row"].numpy() != np.arange(ROWS)) < 0.6
+
+    def test_the_pool_is_the_same_from_other_batches(self):
+        rows = {"row": tf.range(20_000), "x": tf.random.stateless_normal([20_000], (1, 2))}
+        policy = aug.AugmentationPolicy([InBatchSwap("x", rate=1.0)], key_features=("row",))
+        whole = aug.fitting.fit(policy, rows)
+        order = np.random.default_rng(0).permutation(20_000)
+        parts = [take(rows, part) for part in np.array_split(order, 7)]
+        assert aug.fitting.fit(policy, parts).fingerprint == whole.fingerprint
+        assert len(whole.fitted[whole.requirements()[0]]["row_splits"]) == 4097
+
+    def test_a_dense_column_takes_no_ragged_pool(self):
+        policy = self.policy(InBatchSwap("tags", rate=0.5))
+        with pytest.raises(InvalidArgumentError, match="has rows of other lengths in the pool"):
+            policy.augment({**batch(), "tags": batch()["word"]})
 
 
 def test_sparse_and_deeply_ragged_columns_are_refused():

@@ -142,9 +142,8 @@ def run(
         schema = _peek(inputs, {*policy.features, *policy.key_features})
     policy.check(schema)
     if item_features is None:
-        item_features = tuple(
-            dict.fromkeys(op.feature for op in policy.ops if isinstance(op, IdDropout))
-        )
+        parts = [part for op in policy.ops for part in op.parts()]
+        item_features = tuple(dict.fromkeys(op.feature for op in parts if isinstance(op, IdDropout)))
     for name in item_features:
         schema.require(name, ("bytes", "int64"), "`item_features`")
     staging = files.prepare_output(output, inputs, overwrite)

@@ -207,7 +207,12 @@ class SummarizeUnit(beam.DoFn):
     def process(self, keyed: tuple[int, Iterable[Unit]]):
         (unit,) = keyed[1]
         fitter = Fitter(self._missing)
-        names = {requirement.feature for requirement in self._missing}
+        names = {requirement.feature for requirement in self._missing} | set(
+            self._policy.key_features
+        )
         for _, block in _blocks(unit, self._augmenter):
-            fitter.add(to_features({name: block.column(name) for name in names}))
+            features = to_features({name: block.column(name) for name in names})
+            # A key feature has one value a row: the decoder has rejected the others.
+            scalars = {name: features[name].flat_values for name in self._policy.key_features}
+            fitter.add(features, self._policy.row_keys(scalars).numpy())
         yield 0, fitter

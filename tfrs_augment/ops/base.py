@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import tensorflow as tf
@@ -13,7 +14,7 @@ from tfrs_augment.errors import DataError, InvalidArgumentError, close_matches
 from tfrs_augment.features import FeatureBatch
 from tfrs_augment.ops.fitted import FittedState, Requirement
 from tfrs_augment.rng import Column, KeyedRng
-from tfrs_augment.schema import KINDS, kind_of_dtype
+from tfrs_augment.schema import KINDS, Schema, kind_of_dtype
 
 Params = Mapping[str, Any]
 
@@ -49,7 +50,8 @@ class Op:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        _REGISTRY[cls.__name__] = cls
+        if not cls.__name__.startswith("_"):
+            _REGISTRY[cls.__name__] = cls
 
     def __post_init__(self):
         for name in self.features:
@@ -69,6 +71,10 @@ class Op:
     def features(self) -> tuple[str, ...]:
         """The names of the features that the op changes."""
         return (self.feature,)
+
+    def parts(self) -> Iterator[Op]:
+        """The ops that this one consists of: itself, or those that it combines."""
+        yield self
 
     def requirements(self) -> tuple[Requirement, ...]:
         """The statistics that must be fitted before the op can draw."""
@@ -127,14 +133,24 @@ class Op:
             )
         return self.fitted[requirement]
 
+    def check(self, schema: Schema) -> None:
+        """Checks that the data have the op's features, of a kind that it takes; see `Schema.require`."""
+        for name in self.features:
+            schema.require(name, self.kinds, str(self))
+
     def get_config(self) -> dict[str, Any]:
         """The op as JSON values: its class under "op" and every argument."""
         config: dict[str, Any] = {"op": type(self).__name__}
         for field in dataclasses.fields(self):
             if field.name != "fitted":
-                value = getattr(self, field.name)
-                config[field.name] = list(value) if isinstance(value, tuple) else value
+                config[field.name] = _to_json(getattr(self, field.name))
         return config
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, Op):
+        return value.get_config()
+    return [_to_json(item) for item in value] if isinstance(value, tuple) else value
 
 
 def op_from_config(config: Mapping[str, Any], where: str) -> Op:
@@ -150,7 +166,7 @@ def op_from_config(config: Mapping[str, Any], where: str) -> Op:
     if not isinstance(config, Mapping) or "op" not in config:
         raise InvalidArgumentError(f'{where} must be an object with an "op". Received: {config!r}.')
     arguments = {
-        name: tuple(v) if isinstance(v, list) else v for name, v in config.items() if name != "op"
+        name: _from_json(value, f"{where}.{name}") for name, value in config.items() if name != "op"
     }
     name = config["op"]
     if name not in _REGISTRY:
@@ -176,6 +192,65 @@ def op_from_config(config: Mapping[str, Any], where: str) -> Op:
         raise InvalidArgumentError(f"{where}: {error}") from error
 
 
+def _from_json(value: Any, where: str) -> Any:
+    """A list as a tuple, and the configurations of ops in it as ops."""
+    if not isinstance(value, list):
+        return value
+    return tuple(
+        op_from_config(item, f"{where}[{i}]") if isinstance(item, Mapping) else item
+        for i, item in enumerate(value)
+    )
+
+
 def select(mask: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
     """`new` where the mask is set, `old` elsewhere, in the dtype of `old`."""
     return tf.where(mask, tf.cast(new, old.dtype), old)
+
+
+def check_range(
+    op: Op, name: str, value: Any, low: float = float("-inf"), high: float = float("inf")
+) -> None:
+    """Checks an argument that is a range.
+
+    Raises:
+      InvalidArgumentError: it is not two finite numbers (low, high) with low <= high, within the bounds.
+    """
+    numbers = isinstance(value, tuple | list) and len(value) == 2
+    finite = numbers and all(
+        isinstance(bound, int | float) and math.isfinite(bound) for bound in value
+    )
+    if finite and low <= value[0] <= value[1] <= high:
+        return
+    within = "" if low == float("-inf") else f" in [{low:g}, {high:g}]"
+    raise op.invalid(name, f"must be (low, high) with low <= high{within}", value)
+
+
+def spread(rows: tf.Tensor, column: Column) -> tf.Tensor:
+    """One value a row, `[batch]`, laid out so that it broadcasts with the values of a column."""
+    if isinstance(column, tf.RaggedTensor):
+        return tf.gather(rows, column.value_rowids())
+    return tf.reshape(
+        rows, tf.concat([tf.shape(rows), tf.ones([column.shape.rank - 1], tf.int32)], 0)
+    )
+
+
+def select_rows(mask: tf.Tensor, new: Column, old: Column) -> Column:
+    """Rows of `new` where the mask `[batch]` is set, of `old` elsewhere; ragged rows may differ in length."""
+    if isinstance(old, tf.RaggedTensor):
+        count = tf.size(mask, tf.int64)
+        index = tf.range(count) + tf.where(mask, count, tf.zeros([], tf.int64))
+        return tf.gather(tf.concat([old, new], 0), index)
+    return tf.where(spread(mask, old), new, old)
+
+
+def with_unique_ids(ops: Sequence[Op], fitted: FittedState | None) -> tuple[Op, ...]:
+    """Gives the statistics to ops, and numbers the ids of repeated ones (`id`, `id#2`, ...)."""
+    result, used = [], set()
+    for op in ops:
+        unique, number = op.id, 1
+        while unique in used:
+            number += 1
+            unique = f"{op.id}#{number}"
+        used.add(unique)
+        result.append(dataclasses.replace(op, id=unique, fitted=fitted))
+    return tuple(result)

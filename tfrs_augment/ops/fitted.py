@@ -23,7 +23,8 @@ class Requirement:
     """A statistic that an op needs of a feature.
 
     Attributes:
-      statistic: "marginal" (the values and their counts) or "moments" (count, mean, standard deviation).
+      statistic: "marginal" (the values and their counts), "moments" (of numbers) or "pool" (a sample of
+        rows); see `FittedState`.
       feature: the feature's name.
     """
 
@@ -39,8 +40,10 @@ class FittedState:
     """Statistics of features, by requirement.
 
     A "marginal" has `values` (int64 `[n]`, or for bytes `data` uint8 and `offsets` int64 `[n + 1]`) and
-    `counts` int64 `[n]`, in the order of falling counts, then of values. "moments" has `count`, `mean` and
-    `stddev`, float64 scalars; the standard deviation is that of the population.
+    `counts` int64 `[n]`, in the order of falling counts, then of values. "moments" has `count`, `mean`,
+    `stddev` (that of the population), `min` and `max`, float64 scalars. A "pool" has the feature's values in
+    the rows with the smallest keys, `row_splits` int64 `[rows + 1]` and values as a marginal has them; the
+    pools of several features hold the same rows.
 
     Attributes:
       arrays: requirement to its named arrays.
