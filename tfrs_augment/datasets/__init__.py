@@ -1,4 +1,4 @@
-"""Interaction data: the form all loaders return, MovieLens, and a simulated shop.
+"""Interaction data: the form all loaders return, MovieLens, and simulated shops.
 
 To load the shop by its name through TensorFlow Datasets, register its builder first:
 
@@ -19,10 +19,15 @@ _MODULES = {
     "Ragged": "interactions",
     "movielens_100k": "movielens",
     "movielens_from_tfds": "movielens",
+    "draw_photos": "photos",
+    "encode_photos": "photos",
     "ShopSize": "shop",
     "ShopTruth": "shop",
     "SimulatedShopInteractions": "shop",
     "simulated_shop": "shop",
+    "LogTruth": "shop_log",
+    "ShopLog": "shop_log",
+    "simulated_shop_log": "shop_log",
     "SimulatedShop": "shop_builder",
     "simulated_shop_from_tfds": "shop_builder",
 }

@@ -27,11 +27,11 @@ from tfrs_augment.datasets import interactions
 START = 1_704_067_200  # 2024-01-01 UTC
 DAYS = 180
 CHOICE_STRENGTH = 1.5
-_DAY = 86_400
-_MIN_ACTIVITY = 5
+DAY = 86_400
+MIN_ACTIVITY = 5
 
 # A taste an entry: the words that titles use for it.
-_TASTES = (
+TASTES = (
     ("alpine", "trail", "waterproof", "thermal", "rugged", "summit"),
     ("tailored", "formal", "pressed", "office", "double", "pinstripe"),
     ("running", "training", "racing", "stretch", "sprint", "court"),
@@ -45,17 +45,17 @@ _TASTES = (
     ("foldable", "travel", "packable", "light", "weekend", "cabin"),
     ("reflective", "heated", "smart", "seamless", "coated", "modular"),
 )
-_CATEGORIES = (
+CATEGORIES = (
     *("jacket", "trousers", "shirt", "shoes", "boots", "bag"),
     *("hat", "dress", "knitwear", "socks", "watch", "swimwear"),
 )
-_BRAND_STEMS = ("alto", "bera", "cordo", "dune", "elm", "fjora", "gale", "hesta", "isla", "juno")
-_BRAND_ENDINGS = ("co", "works", "lab", "line")
-_COLOURS = ("black", "white", "grey", "navy", "red", "green", "yellow", "pink", "beige", "brown")
-_GENDERS = ("F", "M", "X")
+BRAND_STEMS = ("alto", "bera", "cordo", "dune", "elm", "fjora", "gale", "hesta", "isla", "juno")
+BRAND_ENDINGS = ("co", "works", "lab", "line")
+COLOURS = ("black", "white", "grey", "navy", "red", "green", "yellow", "pink", "beige", "brown")
+GENDERS = ("F", "M", "X")
 _DEVICES = ("android", "ios", "desktop", "tablet")
-_CITIES = ("aarhus", "bilbao", "cork", "dresden", "espoo", "faro", "ghent", "haarlem")
-_AGE_KNOTS = np.array([16.0, 25.0, 35.0, 50.0, 80.0])
+CITIES = ("aarhus", "bilbao", "cork", "dresden", "espoo", "faro", "ghent", "haarlem")
+AGE_KNOTS = np.array([16.0, 25.0, 35.0, 50.0, 80.0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,12 +77,12 @@ class ShopSize:
     interactions: int
 
     def __post_init__(self) -> None:
-        if self.users < 1 or self.items < 8 * _MIN_ACTIVITY:
+        if self.users < 1 or self.items < 8 * MIN_ACTIVITY:
             raise errors.InvalidArgumentError(
-                f"`users` must be at least 1 and `items` at least {8 * _MIN_ACTIVITY}. Received: "
+                f"`users` must be at least 1 and `items` at least {8 * MIN_ACTIVITY}. Received: "
                 f"{self}."
             )
-        low, high = _MIN_ACTIVITY * self.users, self.users * self.items // 8
+        low, high = MIN_ACTIVITY * self.users, self.users * self.items // 8
         if not low <= self.interactions <= high:
             raise errors.InvalidArgumentError(
                 f"`interactions` must be in [{low}, {high}] for {self.users} users and "
@@ -182,7 +182,7 @@ def simulated_shop(size: str | ShopSize = "small", *, seed: int = 0) -> Simulate
         name = f"simulated-shop-{size.users}x{size.items}"
     # One stream a subject, so that a change to one leaves the draws of the others.
     item_rng, user_rng, choice_rng, time_rng = np.random.default_rng(seed).spawn(4)
-    items, item_vectors, popularity = _make_items(item_rng, size.items)
+    items, item_vectors, popularity = make_items(item_rng, size.items)
     users, user_vectors, joined = _make_users(user_rng, size.users)
 
     # Centring the items makes the mean affinity of every user 0.
@@ -197,7 +197,7 @@ def simulated_shop(size: str | ShopSize = "small", *, seed: int = 0) -> Simulate
     )
     user, item = _choose(choice_rng, size, truth, joined, items["item_launch"])
 
-    end = START + DAYS * _DAY
+    end = START + DAYS * DAY
     start = np.maximum(joined[user], items["item_launch"][item])
     timestamp = start + (time_rng.random(len(user)) * (end - start)).astype(np.int64)
     affinity = np.einsum("nk,nk->n", truth.user_vectors[user], truth.item_vectors[item])
@@ -215,24 +215,24 @@ def simulated_shop(size: str | ShopSize = "small", *, seed: int = 0) -> Simulate
     return SimulatedShopInteractions(joint.rows, items, users, name=name, truth=truth)
 
 
-def _make_items(
+def make_items(
     rng: np.random.Generator, count: int
 ) -> tuple[dict[str, interactions.Column], np.ndarray, np.ndarray]:
     """Returns the catalogue, latent vectors `[count, tastes]` and popularity `[count]`."""
-    tastes = len(_TASTES)
-    brands = [stem + ending for stem in _BRAND_STEMS for ending in _BRAND_ENDINGS]
+    tastes = len(TASTES)
+    brands = [stem + ending for stem in BRAND_STEMS for ending in BRAND_ENDINGS]
     # A brand makes three categories, and few brands make most items.
-    ranges = rng.permuted(np.tile(np.arange(len(_CATEGORIES)), (len(brands), 1)), axis=1)[:, :3]
+    ranges = rng.permuted(np.tile(np.arange(len(CATEGORIES)), (len(brands), 1)), axis=1)[:, :3]
     share = 1.0 / np.arange(1, len(brands) + 1)
     brand = rng.choice(len(brands), count, p=share / share.sum())
     category = ranges[brand, rng.integers(0, 3, count)]
-    colour = rng.integers(0, len(_COLOURS), count)
-    log_price = 3.5 + 0.5 * rng.normal(size=len(_CATEGORIES))[category]
+    colour = rng.integers(0, len(COLOURS), count)
+    log_price = 3.5 + 0.5 * rng.normal(size=len(CATEGORIES))[category]
     luxury = 0.5 * rng.normal(size=len(brands))[brand] + 0.3 * rng.normal(size=count)
     vectors = (
-        0.7 * rng.normal(size=(len(_CATEGORIES), tastes))[category]
+        0.7 * rng.normal(size=(len(CATEGORIES), tastes))[category]
         + 0.5 * rng.normal(size=(len(brands), tastes))[brand]
-        + 0.2 * rng.normal(size=(len(_COLOURS), tastes))[colour]
+        + 0.2 * rng.normal(size=(len(COLOURS), tastes))[colour]
         + 0.5 * luxury[:, None] * rng.normal(size=tastes)
         + 0.6 * rng.normal(size=(count, tastes))
     )
@@ -244,12 +244,12 @@ def _make_items(
     # late that they are cold wherever training holds the first 80 % of interactions.
     kind = rng.random(count)
     late = np.where(kind < 0.85, rng.uniform(0.0, 0.8, count), rng.uniform(0.91, 0.93, count))
-    launch = START + np.where(kind < 0.7, 0.0, late * DAYS * _DAY).astype(np.int64)
+    launch = START + np.where(kind < 0.7, 0.0, late * DAYS * DAY).astype(np.int64)
     items = {
-        "item_id": _ids("i", count),
-        "item_category": np.array(_CATEGORIES, "S")[category],
+        "item_id": make_ids("i", count),
+        "item_category": np.array(CATEGORIES, "S")[category],
         "item_brand": np.array(brands, "S")[brand],
-        "item_colour": np.array(_COLOURS, "S")[colour],
+        "item_colour": np.array(COLOURS, "S")[colour],
         "item_price": np.exp(log_price + luxury).round(2).astype(np.float32),
         "item_title": titles,
         "item_title_words": words,
@@ -266,11 +266,11 @@ def _make_titles(
     # The Gumbel trick: the largest of noisy scores are a draw without repetition.
     noisy = 2.5 * vectors + rng.gumbel(size=vectors.shape)
     taste = np.argsort(-noisy, axis=1)[:, :3]
-    word = rng.integers(0, len(_TASTES[0]), (count, 3))
+    word = rng.integers(0, len(TASTES[0]), (count, 3))
     used = rng.integers(1, 4, count)
     lists = [
-        [*(_TASTES[t][w] for t, w in zip(taste[i, : used[i]], word[i], strict=False)), noun]
-        for i, noun in enumerate(np.array(_CATEGORIES)[category].tolist())
+        [*(TASTES[t][w] for t, w in zip(taste[i, : used[i]], word[i], strict=False)), noun]
+        for i, noun in enumerate(np.array(CATEGORIES)[category].tolist())
     ]
     titles = np.array([" ".join(words).capitalize() for words in lists], "S")
     return titles, interactions.Ragged.from_lists(lists, dtype="S")
@@ -280,28 +280,28 @@ def _make_users(
     rng: np.random.Generator, count: int
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     """Returns the users, latent vectors `[count, tastes]` and the second each joined `[count]`."""
-    tastes = len(_TASTES)
-    age = np.clip(np.rint(rng.gamma(6.0, 4.0, count) + 14.0), _AGE_KNOTS[0], _AGE_KNOTS[-1])
-    gender = rng.choice(len(_GENDERS), count, p=(0.52, 0.45, 0.03))
+    tastes = len(TASTES)
+    age = np.clip(np.rint(rng.gamma(6.0, 4.0, count) + 14.0), AGE_KNOTS[0], AGE_KNOTS[-1])
+    gender = rng.choice(len(GENDERS), count, p=(0.52, 0.45, 0.03))
     device = rng.choice(len(_DEVICES), count, p=(0.4, 0.3, 0.22, 0.08))
-    city = rng.integers(0, len(_CITIES), count)
+    city = rng.integers(0, len(CITIES), count)
     # Tastes change smoothly with age: straight lines between the vectors of a few ages.
-    by_age = rng.normal(size=(len(_AGE_KNOTS), tastes))
+    by_age = rng.normal(size=(len(AGE_KNOTS), tastes))
     vectors = (
-        0.7 * np.stack([np.interp(age, _AGE_KNOTS, column) for column in by_age.T], axis=1)
-        + 0.5 * rng.normal(size=(len(_GENDERS), tastes))[gender]
+        0.7 * np.stack([np.interp(age, AGE_KNOTS, column) for column in by_age.T], axis=1)
+        + 0.5 * rng.normal(size=(len(GENDERS), tastes))[gender]
         + 0.2 * rng.normal(size=(len(_DEVICES), tastes))[device]
-        + 0.3 * rng.normal(size=(len(_CITIES), tastes))[city]
+        + 0.3 * rng.normal(size=(len(CITIES), tastes))[city]
         + 0.8 * rng.normal(size=(count, tastes))
     )
     new = rng.random(count) < 0.4
-    joined = START + (new * rng.uniform(0.0, 0.95, count) * DAYS * _DAY).astype(np.int64)
+    joined = START + (new * rng.uniform(0.0, 0.95, count) * DAYS * DAY).astype(np.int64)
     users = {
-        "user_id": _ids("u", count),
+        "user_id": make_ids("u", count),
         "user_age": age.astype(np.float32),
-        "user_gender": np.array(_GENDERS, "S")[gender],
+        "user_gender": np.array(GENDERS, "S")[gender],
         "user_device": np.array(_DEVICES, "S")[device],
-        "user_city": np.array(_CITIES, "S")[city],
+        "user_city": np.array(CITIES, "S")[city],
     }
     return users, vectors, joined
 
@@ -315,10 +315,10 @@ def _choose(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the numbers of the users and items of all interactions."""
     activity = rng.lognormal(0.0, 0.9, size.users)
-    spare = size.interactions - _MIN_ACTIVITY * size.users
-    counts = _MIN_ACTIVITY + np.rint(spare * activity / activity.sum()).astype(np.int64)
+    spare = size.interactions - MIN_ACTIVITY * size.users
+    counts = MIN_ACTIVITY + np.rint(spare * activity / activity.sum()).astype(np.int64)
     counts = np.minimum(counts, size.items // 3)
-    end = START + DAYS * _DAY
+    end = START + DAYS * DAY
     exposure = (end - np.maximum(joined[:, None], launch)) / (end - joined)[:, None]
     scores = truth.choice_scores() + 0.5 * np.log(exposure) + rng.gumbel(size=exposure.shape)
     ranked = np.argsort(-scores, axis=1, kind="stable")
@@ -326,7 +326,15 @@ def _choose(
     return np.nonzero(chosen)[0], ranked[chosen]
 
 
-def _ids(prefix: str, count: int) -> np.ndarray:
-    """Returns bytes `[count]`: the prefix and the number from 1 on, of one width."""
-    width = len(str(count))
-    return np.array([f"{prefix}{number:0{width}d}" for number in range(1, count + 1)], "S")
+def make_ids(prefix: str, count: int, *, start: int = 0, total: int | None = None) -> np.ndarray:
+    """Returns bytes `[count]`: the prefix and the number from `start + 1` on, of one width.
+
+    Args:
+      prefix: the letter before the number.
+      count: how many ids.
+      start: how many ids there are before these.
+      total: how many there are in all, which sets the width; None is `count`.
+    """
+    width = len(str(total or count))
+    numbers = range(start + 1, start + count + 1)
+    return np.array([f"{prefix}{number:0{width}d}" for number in numbers], "S")
