@@ -1,13 +1,9 @@
-"""The command line: `tfrs-augment run ...`."""
+"""`tfrs-augment run`: the Beam job."""
 
 from __future__ import annotations
 
 import argparse
-import logging
-import sys
 from collections.abc import Sequence
-
-from tfrs_augment import __version__
 
 _RUN_EXAMPLES = """\
 examples:
@@ -20,18 +16,12 @@ examples:
       --runner FlinkRunner --flink_master host:8081 --environment_type DOCKER
 
 Options that are not listed go to Beam. Exit codes: 0 done, 1 the input or the output was at fault,
-2 the command was.
+2 the command was, 130 interrupted.
 """
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tfrs-augment",
-        description="Data augmentation for TensorFlow Recommenders.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def add_parser(commands) -> None:
+    """Adds the command to the subparsers of the command line."""
     run = commands.add_parser(
         "run",
         help="write augmented copies of TFRecords, as a Beam job",
@@ -88,10 +78,11 @@ def _parser() -> argparse.ArgumentParser:
         "--overwrite", action="store_true", help="replace a result in the output folder"
     )
     run.add_argument("--quiet", action="store_true", help="no progress on stderr")
-    return parser
+    run.set_defaults(main=main, takes_beam_options=True)
 
 
-def _run(arguments: argparse.Namespace, beam_args: Sequence[str]) -> None:
+def main(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
+    """Runs the job; options that are not ours go to Beam."""
     # Imported here, so that --help and a wrong option answer at once.
     from tfrs_augment.beam import run
     from tfrs_augment.ops import FittedState
@@ -117,22 +108,4 @@ def _run(arguments: argparse.Namespace, beam_args: Sequence[str]) -> None:
         beam_args=beam_args,
     )
     print(report)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; returns its exit code."""
-    from tfrs_augment.errors import AugmentError, InvalidArgumentError, UnknownFeatureError
-
-    # What is not ours is Beam's.
-    arguments, beam_args = _parser().parse_known_args(argv)
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)
-    try:
-        _run(arguments, beam_args)
-    except AugmentError as error:
-        print(f"tfrs-augment: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InvalidArgumentError | UnknownFeatureError) else 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
