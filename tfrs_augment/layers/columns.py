@@ -86,8 +86,8 @@ def columns_by_name(features: Mapping[str, Any], used: Iterable[str]) -> dict[st
     for name, value in leaves(features):
         if name in columns and name in used:
             raise DataError(
-                f"The policy uses feature '{name}', and the batch has several of that name in nested dicts. "
-                "Give them different names."
+                f"Feature '{name}' must be one column. Received: several of that name in nested "
+                "dicts. Give them different names."
             )
         columns[name] = value
     return columns
@@ -107,7 +107,7 @@ def augment_columns(
     return {name: augmented[name] for name in policy.features}
 
 
-def _position_keys(policy: AugmentationPolicy, columns: Mapping[str, Any]) -> tf.Tensor | None:
+def _position_keys(policy: AugmentationPolicy, columns: Mapping[str, Any]) -> tf.Tensor:
     """uint64 `[batch]`: the place in the batch, with the replica's number in the upper half."""
     for name in policy.features:
         if name in columns:

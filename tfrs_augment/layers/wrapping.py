@@ -204,7 +204,8 @@ class _AugmentedLoss:
 
     def _augment(self, features: Mapping[str, Any]):
         """The augmented features, and the ids of before for the tasks."""
-        columns = columns_by_name(features, self._policy.features + self._policy.key_features)
+        used = {*self._policy.features, *self._policy.key_features, self._original_ids}
+        columns = columns_by_name(features, used)
         changed = augment_columns(self._policy, columns, draw=self._draw_number(), key=self._key)
         named = None
         if callable(self._original_ids):
