@@ -4,6 +4,7 @@ The unit of work is a file, or every k-th block of one, never a record: a worker
 columns by one TensorFlow function and writes its shard beside its final place.
 """
 
+from tfrs_augment.beam.fit import fit
 from tfrs_augment.beam.job import JobReport, run
 
-__all__ = ["JobReport", "run"]
+__all__ = ["JobReport", "fit", "run"]

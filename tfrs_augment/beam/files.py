@@ -173,6 +173,32 @@ def prepare_output(folder: str, inputs: Sequence[InputFile], overwrite: bool) ->
     return staging
 
 
+@contextlib.contextmanager
+def prepare_file(path: str, staged: str, overwrite: bool) -> Iterator[None]:
+    """Makes a file appear whole or not at all: what is written to `staged` becomes `path` at the end.
+
+    Raises:
+      OutputError: `path` is there and `overwrite` is not set, or it cannot be written.
+    """
+    with _as_output_error(path):
+        if FileSystems.exists(path) and not overwrite:
+            raise OutputError(
+                f"`output` '{path}' is there already. "
+                "Pass overwrite (--overwrite) to replace it, or choose another name."
+            )
+    with Writer(staged) as probe:
+        probe.write(b"")
+    try:
+        yield
+        with _as_output_error(path):
+            if FileSystems.exists(path):
+                FileSystems.delete([path])
+            FileSystems.rename([staged], [path])
+    except BaseException:
+        discard(staged)
+        raise
+
+
 def remove_stale_staging(folder: str) -> None:
     """Removes what a run that was killed has left."""
     stale = {
@@ -224,6 +250,6 @@ def publish(folder: str, staging: str, moves: Sequence[tuple[str, str]], manifes
 
 
 def discard(staging: str) -> None:
-    """Removes a staging folder after a failure; what cannot be removed is left, since nothing reads it."""
+    """Removes staged work after a failure; what cannot be removed is left, since nothing reads it."""
     with contextlib.suppress(*_BEAM_ERRORS):
         FileSystems.delete([staging])

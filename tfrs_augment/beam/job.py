@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from tfrs_augment.beam import files
 from tfrs_augment.beam.blocks import PROVENANCE
-from tfrs_augment.beam.errors import original_error
+from tfrs_augment.beam.fit import fit_units
+from tfrs_augment.beam.pipelines import pipeline_options, run_pipeline
 from tfrs_augment.beam.progress import Progress
 from tfrs_augment.beam.units import (
     COUNTS,
     AugmentUnit,
     Job,
-    SummarizeUnit,
-    Unit,
     add_counts,
-    frames_of,
+    peek,
     plan,
 )
 from tfrs_augment.errors import DataError, InvalidArgumentError
-from tfrs_augment.fitting import Fitter
-from tfrs_augment.ops import FittedState, IdDropout, Requirement
+from tfrs_augment.ops import IdDropout
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.schema import Schema
 
@@ -139,7 +135,7 @@ def run(
     if compression == "auto":
         compression = "gzip" if any(file.compression == "gzip" for file in inputs) else "none"
     if schema is None:
-        schema = _peek(inputs, {*policy.features, *policy.key_features})
+        schema = peek(inputs, {*policy.features, *policy.key_features})
     policy.check(schema)
     if item_features is None:
         parts = [part for op in policy.ops for part in op.parts()]
@@ -148,13 +144,15 @@ def run(
         schema.require(name, ("bytes", "int64"), "`item_features`")
     staging = files.prepare_output(output, inputs, overwrite)
     units = plan(inputs, num_shards)
-    pipeline_options = _pipeline_options(beam_args)
+    options = pipeline_options(beam_args)
     started = time.time()
     try:
         with Progress(staging, len(units), enabled=progress):
             if missing := policy.missing_requirements():
                 policy = policy.with_fitted(
-                    _fit(policy, missing, schema, units, staging, pipeline_options)
+                    fit_units(
+                        policy, missing, schema, units, files.join(staging, FITTED), options
+                    )
                 )
             job = Job(
                 policy=policy,
@@ -168,8 +166,8 @@ def run(
                 provenance=provenance,
                 started=started,
             )
-            _run_pipeline(
-                pipeline_options,
+            run_pipeline(
+                options,
                 lambda p: (
                     p
                     | "Units" >> beam.Create([(unit.shard, unit) for unit in units])
@@ -207,77 +205,6 @@ def _check_arguments(policy, copies, include_originals, num_shards) -> None:
         raise InvalidArgumentError(
             f"`num_shards` must be an integer of at least 1. Received: num_shards={num_shards!r}."
         )
-
-
-def _peek(inputs: Sequence[files.InputFile], wanted: set[str]) -> Schema:
-    """The kinds of the features, read off first blocks until all that are wanted were seen."""
-    kinds: dict[str, str] = {}
-    for file in inputs:
-        with files.open_input(file) as stream:
-            for frames in frames_of(file, stream):
-                payloads = frames.payloads()[:1000]
-                kinds = {**Schema.of_examples(payloads).kinds, **kinds}
-                break
-        if wanted <= set(kinds):
-            break
-    if not kinds:
-        raise DataError(
-            f"`input` holds no tf.train.Example that can be read. Received: {inputs[0].path} and "
-            f"{len(inputs) - 1} more files."
-        )
-    return Schema(kinds)
-
-
-def _fit(
-    policy: AugmentationPolicy,
-    missing: Sequence[Requirement],
-    schema: Schema,
-    units: Sequence[Unit],
-    staging: str,
-    options: PipelineOptions,
-) -> FittedState:
-    """Fits the statistics that are missing on the input, in a pipeline of its own."""
-    path = files.join(staging, FITTED)
-    _run_pipeline(
-        options,
-        lambda p: (
-            p
-            | "Units" >> beam.Create([(unit.shard, unit) for unit in units])
-            | "Spread" >> beam.GroupByKey()
-            | "Summarize" >> beam.ParDo(SummarizeUnit(policy, missing, dict(schema.kinds)))
-            | "Merge" >> beam.CombinePerKey(functools.partial(_merge, missing))
-            | "Save" >> beam.MapTuple(lambda _, fitter: fitter.state().save(path))
-        ),
-    )
-    held = policy.fitted.arrays if policy.fitted is not None else {}
-    return FittedState({**held, **FittedState.load(path).arrays})
-
-
-def _merge(requirements: Sequence[Requirement], fitters: Iterable[Fitter]) -> Fitter:
-    total = Fitter(requirements)
-    for fitter in fitters:
-        total.merge(fitter)
-    return total
-
-
-def _pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
-    options = PipelineOptions(list(beam_args))
-    if options.view_as(StandardOptions).runner is None:
-        # DirectRunner would first look for a binary to download; this is the local engine by its name.
-        options.view_as(StandardOptions).runner = "FnApiRunner"
-    return options
-
-
-def _run_pipeline(options: PipelineOptions, build) -> None:
-    """Runs a pipeline to its end; an error of ours that was raised in a worker is raised as itself."""
-    try:
-        with beam.Pipeline(options=options) as pipeline:
-            build(pipeline)
-    except Exception as error:
-        original = original_error(error)
-        if original is None:
-            raise
-        raise original from error
 
 
 class Publish(beam.DoFn):

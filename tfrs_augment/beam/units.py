@@ -16,6 +16,7 @@ from tfrs_augment.errors import DataError
 from tfrs_augment.fitting import Fitter
 from tfrs_augment.ops import Requirement
 from tfrs_augment.policy import AugmentationPolicy
+from tfrs_augment.schema import Schema
 
 COUNTS = ("read", "rejected", "kept", "made", "slow_path")
 """What is counted: "read" is "rejected" and the intact records; see `JobReport.counts`."""
@@ -79,6 +80,29 @@ def frames_of(
         yield from records.read_frames(stream, compression=file.compression, stride=stride)
     except records.CompressionError as error:
         raise DataError(f"input file '{file.path}': {error}") from error
+
+
+def peek(inputs: Sequence[files.InputFile], wanted: set[str]) -> Schema:
+    """The kinds of the features, read off first blocks until all that are wanted were seen.
+
+    Raises:
+      DataError: no record can be read.
+    """
+    kinds: dict[str, str] = {}
+    for file in inputs:
+        with files.open_input(file) as stream:
+            for frames in frames_of(file, stream):
+                payloads = frames.payloads()[:1000]
+                kinds = {**Schema.of_examples(payloads).kinds, **kinds}
+                break
+        if wanted <= set(kinds):
+            break
+    if not kinds:
+        raise DataError(
+            f"`input` holds no tf.train.Example that can be read. Received: {inputs[0].path} and "
+            f"{len(inputs) - 1} more files."
+        )
+    return Schema(kinds)
 
 
 def _blocks(
