@@ -15,6 +15,9 @@ from typing import Any
 
 # Loaded on first use: the import of this package stays free of TensorFlow Datasets.
 _MODULES = {
+    "PlantedFaults": "faults",
+    "Score": "faults",
+    "plant_faults": "faults",
     "Interactions": "interactions",
     "Ragged": "interactions",
     "movielens_100k": "movielens",

@@ -273,35 +273,67 @@ class Interactions:
           InvalidArgumentError: `shards` or `compression` breaks its rule.
           OutputError: the folder holds such files and `overwrite` is False.
         """
-        if shards < 1:
-            raise errors.InvalidArgumentError(
-                f"`shards` must be at least 1. Received: shards={shards}."
-            )
-        if compression not in _TFRECORD_SUFFIX:
-            raise errors.InvalidArgumentError(
-                f"`compression` must be '' or 'GZIP'. Received: compression={compression!r}."
-            )
-        folder = os.fspath(folder)
-        os.makedirs(folder, exist_ok=True)
-        earlier = tf.io.gfile.glob(os.path.join(folder, "interactions-*.tfrecord*"))
-        if earlier and not overwrite:
-            raise errors.OutputError(
-                f"`folder` must hold no earlier interactions. Received: {folder} with "
-                f"{len(earlier)} such files. Pass overwrite=True or another folder."
-            )
-        for path in earlier:
-            os.remove(path)
-        paths = []
-        bounds = np.linspace(0, len(self), shards + 1).astype(np.int64)
-        for shard, (start, end) in enumerate(itertools.pairwise(bounds)):
-            name = f"interactions-{shard:05d}-of-{shards:05d}{_TFRECORD_SUFFIX[compression]}"
-            paths.append(os.path.join(folder, name))
-            part = os.path.join(folder, f".{name}.part")
-            with tf.io.TFRecordWriter(part, compression or None) as writer:
-                for example in _examples(self.rows, np.arange(start, end)):
-                    writer.write(example)
-            os.replace(part, paths[-1])
-        return paths
+        return write_tfrecords(
+            self.rows, folder, shards=shards, compression=compression, overwrite=overwrite
+        )
+
+
+def write_tfrecords(
+    columns: Table,
+    folder: str,
+    *,
+    shards: int = 1,
+    compression: str = "",
+    overwrite: bool = False,
+    missing: Mapping[str, np.ndarray] | None = None,
+) -> list[str]:
+    """Writes the rows of a table, in order, as `tf.train.Example` records.
+
+    Args:
+      columns: the table, columns as of `Interactions`, at least one.
+      folder: as of `Interactions.write_tfrecords`, and so are the three arguments after it.
+      shards: see there.
+      compression: see there.
+      overwrite: see there.
+      missing: bool `[n]` by column: in these rows the feature is left out of the record.
+
+    Returns:
+      The paths of the shards.
+
+    Raises:
+      InvalidArgumentError: as `Interactions.write_tfrecords`.
+      OutputError: as `Interactions.write_tfrecords`.
+    """
+    if shards < 1:
+        raise errors.InvalidArgumentError(
+            f"`shards` must be at least 1. Received: shards={shards}."
+        )
+    if compression not in _TFRECORD_SUFFIX:
+        raise errors.InvalidArgumentError(
+            f"`compression` must be '' or 'GZIP'. Received: compression={compression!r}."
+        )
+    folder = os.fspath(folder)
+    os.makedirs(folder, exist_ok=True)
+    earlier = tf.io.gfile.glob(os.path.join(folder, "interactions-*.tfrecord*"))
+    if earlier and not overwrite:
+        raise errors.OutputError(
+            f"`folder` must hold no earlier interactions. Received: {folder} with "
+            f"{len(earlier)} such files. Pass overwrite=True or another folder."
+        )
+    for path in earlier:
+        os.remove(path)
+    paths = []
+    rows = len(next(iter(columns.values())))
+    bounds = np.linspace(0, rows, shards + 1).astype(np.int64)
+    for shard, (start, end) in enumerate(itertools.pairwise(bounds)):
+        name = f"interactions-{shard:05d}-of-{shards:05d}{_TFRECORD_SUFFIX[compression]}"
+        paths.append(os.path.join(folder, name))
+        part = os.path.join(folder, f".{name}.part")
+        with tf.io.TFRecordWriter(part, compression or None) as writer:
+            for example in _examples(columns, np.arange(start, end), missing):
+                writer.write(example)
+        os.replace(part, paths[-1])
+    return paths
 
 
 def take_column(column: Column, index: np.ndarray) -> Column:
@@ -377,8 +409,11 @@ def _check_table(
             )
 
 
-def _examples(columns: Table, index: np.ndarray) -> Iterator[bytes]:
+def _examples(
+    columns: Table, index: np.ndarray, missing: Mapping[str, np.ndarray] | None = None
+) -> Iterator[bytes]:
     """Yields the rows at `index` as serialized Examples with features in a fixed order."""
+    absent = {name: mask[index] for name, mask in (missing or {}).items()}
     lists = {}
     for name, column in sorted(columns.items()):
         kind = {"S": "bytes_list", "f": "float_list", "i": "int64_list"}[column.dtype.kind]
@@ -389,6 +424,8 @@ def _examples(columns: Table, index: np.ndarray) -> Iterator[bytes]:
         example = tf.train.Example()
         feature = example.features.feature
         for name, (kind, values) in lists.items():
+            if name in absent and absent[name][row]:
+                continue
             # `SetInParent` keeps the kind of an empty list, which parsers tell from a missing one.
             kind_list = getattr(feature[name], kind)
             kind_list.SetInParent()
