@@ -4,7 +4,8 @@ The unit of work is a file, or every k-th block of one, never a record: a worker
 columns by one TensorFlow function and writes its shard beside its final place.
 """
 
+from tfrs_augment.beam.balance import Balance
 from tfrs_augment.beam.fit import fit
 from tfrs_augment.beam.job import JobReport, run
 
-__all__ = ["JobReport", "fit", "run"]
+__all__ = ["Balance", "JobReport", "fit", "run"]

@@ -110,12 +110,26 @@ class BlockAugmenter:
                     )
         return reasons
 
-    def augment(self, block: Block, draw: int) -> tuple[np.ndarray, Mapping[str, Column]]:
+    def keys(self, block: Block) -> tf.Tensor:
+        """The rows' keys, uint64 `[n]`."""
+        features = to_features({name: block.column(name) for name in self._keys})
+        return self._policy.row_keys({name: c.flat_values for name, c in features.items()})
+
+    def originals(self, block: Block, weights: np.ndarray | None = None) -> np.ndarray:
+        """The records as they were read, framed; with their weight multiplied by `weights` if given."""
+        if weights is None:
+            return block.frames[block.offsets[0] : block.offsets[-1]]
+        return block.encode({WEIGHT: _weighted(block, weights)})
+
+    def augment(
+        self, block: Block, draw: int, weights: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Mapping[str, Column]]:
         """One augmented copy of each record of a block.
 
         Args:
           block: what `decode` returned.
           draw: the draw number.
+          weights: float `[n]`, what the rows' weight is multiplied by.
 
         Returns:
           The framed records as uint8, and the columns that the policy changed.
@@ -131,6 +145,8 @@ class BlockAugmenter:
             name: Edit(column, rows=column.state == LISTED) for name, column in changed.items()
         }
         edits.update(self._provenance(block, keys.numpy().view(np.int64), draw))
+        if weights is not None:
+            edits[WEIGHT] = _weighted(block, weights)
         return block.encode(edits), changed
 
     def _provenance(self, block: Block, keys: np.ndarray, draw: int) -> dict[str, Edit]:
@@ -181,6 +197,15 @@ class BlockAugmenter:
                 values = (tf.strings.length(values), tf.strings.reduce_join(values))
             results[name] = (values, row_splits)
         return tf.bitcast(keys, tf.int64), results
+
+
+def _weighted(block: Block, weights: np.ndarray) -> Edit:
+    """The rows' `sample_weight` times a factor; rows without one have 1."""
+    column = block.column(WEIGHT)
+    single = np.flatnonzero(np.diff(column.row_splits) == 1)
+    values = weights.astype(np.float32)
+    values[single] *= column.values[column.row_splits[single]]
+    return Edit(Column(FLOAT, np.arange(block.n + 1), values=values))
 
 
 def _to_tensors(column: Column):

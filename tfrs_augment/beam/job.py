@@ -10,7 +10,8 @@ from typing import Any
 import apache_beam as beam
 
 from tfrs_augment.beam import files
-from tfrs_augment.beam.blocks import PROVENANCE
+from tfrs_augment.beam.balance import Balance
+from tfrs_augment.beam.blocks import PROVENANCE, WEIGHT
 from tfrs_augment.beam.fit import fit_units
 from tfrs_augment.beam.pipelines import pipeline_options, run_pipeline
 from tfrs_augment.beam.progress import Progress
@@ -72,6 +73,7 @@ def run(
     num_shards: int | None = None,
     seed: int | None = None,
     item_features: Sequence[str] | None = None,
+    balance: Balance | None = None,
     provenance: bool = True,
     schema: Schema | None = None,
     overwrite: bool = False,
@@ -101,6 +103,8 @@ def run(
       seed: takes the place of the policy's.
       item_features: the features whose values are counted in item_counts.json; by default those of the
         policy's IdDropout ops.
+      balance: gives rows of rare items or classes more copies than others; `copies` is then the mean.
+        Default: all alike.
       provenance: whether augmented rows get `aug/parent_key`, `aug/draw`, `aug/policy` and `sample_weight`
         (1.0 where the source has none).
       schema: the features' kinds; by default read off the first records.
@@ -139,19 +143,27 @@ def run(
     policy.check(schema)
     if item_features is None:
         parts = [part for op in policy.ops for part in op.parts()]
-        item_features = tuple(dict.fromkeys(op.feature for op in parts if isinstance(op, IdDropout)))
+        item_features = tuple(
+            dict.fromkeys(op.feature for op in parts if isinstance(op, IdDropout))
+        )
     for name in item_features:
         schema.require(name, ("bytes", "int64"), "`item_features`")
+    requirements = list(policy.missing_requirements())
+    if balance is not None:
+        _check_balance(balance, schema, copies, provenance)
+        item_features = tuple(dict.fromkeys((*item_features, balance.feature)))
+        if policy.fitted is None or balance.requirement not in policy.fitted.arrays:
+            requirements.append(balance.requirement)
     staging = files.prepare_output(output, inputs, overwrite)
     units = plan(inputs, num_shards)
     options = pipeline_options(beam_args)
     started = time.time()
     try:
         with Progress(staging, len(units), enabled=progress):
-            if missing := policy.missing_requirements():
+            if requirements:
                 policy = policy.with_fitted(
                     fit_units(
-                        policy, missing, schema, units, files.join(staging, FITTED), options
+                        policy, requirements, schema, units, files.join(staging, FITTED), options
                     )
                 )
             job = Job(
@@ -164,6 +176,7 @@ def run(
                 compression=compression,
                 item_features=tuple(item_features),
                 provenance=provenance,
+                balance=balance,
                 started=started,
             )
             run_pipeline(
@@ -181,6 +194,21 @@ def run(
         files.discard(staging)
         raise
     return JobReport(output, files.read_manifest(output))
+
+
+def _check_balance(balance: Balance, schema: Schema, copies: int, provenance: bool) -> None:
+    schema.require(balance.feature, ("bytes", "int64"), "`balance`")
+    if copies > balance.max_copies:
+        raise InvalidArgumentError(
+            "`max_copies` of `balance` must be at least `copies`. "
+            f"Received: max_copies={balance.max_copies}, copies={copies}."
+        )
+    weight_kind = schema.kinds.get(WEIGHT, "float")
+    if balance.keep_expectation and not (provenance and weight_kind == "float"):
+        raise InvalidArgumentError(
+            f"`balance` with keep_expectation writes `{WEIGHT}`, which needs provenance on and no feature of "
+            f"that name of another kind. Received: provenance={provenance}, {WEIGHT} of kind {weight_kind}."
+        )
 
 
 def _check_arguments(policy, copies, include_originals, num_shards) -> None:
@@ -253,6 +281,7 @@ class Publish(beam.DoFn):
             "copies": job.copies,
             "include_originals": job.include_originals,
             "compression": job.compression,
+            "balance": dataclasses.asdict(job.balance) if job.balance else None,
             "provenance": list(PROVENANCE) if job.provenance else [],
             "counts": counts,
             "shards": shards,

@@ -8,14 +8,17 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 
 import apache_beam as beam
+import numpy as np
 
 from tfrs_augment import records
 from tfrs_augment.beam import files
+from tfrs_augment.beam.balance import Balance, copies_of
 from tfrs_augment.beam.blocks import BlockAugmenter, to_features
 from tfrs_augment.errors import DataError
 from tfrs_augment.fitting import Fitter
 from tfrs_augment.ops import Requirement
 from tfrs_augment.policy import AugmentationPolicy
+from tfrs_augment.rng import KeyedRng
 from tfrs_augment.schema import Schema
 
 COUNTS = ("read", "rejected", "kept", "made", "slow_path")
@@ -70,6 +73,7 @@ class Job:
     compression: str
     item_features: tuple[str, ...]
     provenance: bool
+    balance: Balance | None
     started: float
 
 
@@ -145,6 +149,8 @@ class AugmentUnit(beam.DoFn):
         job = self._job
         records.warm_up()
         self._augmenter = shared_augmenter(job.policy, job.kinds, job.provenance, job.item_features)
+        if job.balance is not None:
+            self._expected = job.balance.expected_copies(job.policy.fitted, job.copies)
         self._counters = {
             name: beam.metrics.Metrics.counter("tfrs_augment", name) for name in COUNTS
         }
@@ -180,23 +186,43 @@ class AugmentUnit(beam.DoFn):
         # One key for all reports: the next step sees them together.
         yield 0, report
 
+    def _copies(self, block: records.Block) -> np.ndarray:
+        """How many copies each row gets: int64 `[n]`."""
+        job = self._job
+        if job.balance is None:
+            return np.full(block.n, job.copies)
+        rng = KeyedRng(job.policy.seed, self._augmenter.keys(block)).fork("balance")
+        return copies_of(
+            block, job.balance.feature, self._expected, job.copies, rng.uniform().numpy()
+        )
+
     def _write_block(
         self, shard: files.Writer, block: records.Block, items: dict
     ) -> dict[str, int]:
         job, augmenter = self._job, self._augmenter
+        made = 0
         if block.n:
+            copies = self._copies(block)
+            weights = None
+            if job.balance is not None and job.balance.keep_expectation:
+                weights = 1.0 / np.maximum(copies + job.include_originals, 1)
             if job.include_originals:
-                shard.write(block.frames[block.offsets[0] : block.offsets[-1]])
+                shard.write(augmenter.originals(block, weights))
                 add_counts(items, augmenter.items(block, {}))
-            for draw in range(job.copies):
-                framed, changed = augmenter.augment(block, draw)
+            for draw in range(int(copies.max())):
+                part, part_weights = block, weights
+                if np.any(copies <= draw):
+                    part = block.take(copies > draw)
+                    part_weights = None if weights is None else weights[copies > draw]
+                framed, changed = augmenter.augment(part, draw, part_weights)
                 shard.write(framed)
-                add_counts(items, augmenter.items(block, changed))
+                add_counts(items, augmenter.items(part, changed))
+                made += part.n
         return {
             "read": block.n + len(block.rejected),
             "rejected": len(block.rejected),
             "kept": block.n if job.include_originals else 0,
-            "made": block.n * job.copies,
+            "made": made,
             "slow_path": block.slow_count,
         }
 
@@ -226,7 +252,8 @@ class SummarizeUnit(beam.DoFn):
 
     def setup(self):
         records.warm_up()
-        self._augmenter = shared_augmenter(self._policy, self._kinds, provenance=False)
+        others = tuple(requirement.feature for requirement in self._missing)
+        self._augmenter = shared_augmenter(self._policy, self._kinds, False, others)
 
     def process(self, keyed: tuple[int, Iterable[Unit]]):
         (unit,) = keyed[1]
