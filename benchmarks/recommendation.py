@@ -4,8 +4,8 @@
     python benchmarks/recommendation.py                         # the simulated shop
     python benchmarks/recommendation.py --data ... --tune       # how the settings were chosen
 
-Resumable: finished trainings are kept in report/recommendation/. Figures: of the policy's arm against
-the baseline, Recall@10 on warm and cold items in the full catalogue, with 95 % intervals.
+Resumable: finished trainings are kept in report/recommendation/ of the working directory. Figures: of
+the policy's arm against the baseline, Recall@10 in the full catalogue, with 95 % intervals.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "examples"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "examples"))
 
 import argparse
+import dataclasses
 import functools
 
 import common
@@ -29,10 +29,19 @@ from tfrs_augment.evaluation import Arm, Protocol, Report, compare
 from tfrs_augment.evaluation.report import METRICS
 from tfrs_augment.towers import TwoTower
 
-# What --tune compares: dropout of the towers without a policy, and policies by the rates of their id
-# dropout and of the mask on item features.
+# What --tune compares: dropout of the towers without a policy, and policies by their rates, of which
+# the dropout of item ids, the dropout of user ids, and the mask on item features.
 DROPOUTS = (0.0, 0.05, 0.1, 0.2, 0.3)
-RATES = ((0.05, 0.0), (0.1, 0.0), (0.2, 0.0), (0.1, 0.2), (0.1, 0.5), (0.2, 0.5))
+RATES = (
+    (0.05, 0.0, 0.0),
+    (0.1, 0.0, 0.0),
+    (0.1, 0.1, 0.0),
+    (0.1, 0.0, 0.2),
+    (0.1, 0.1, 0.2),
+    (0.1, 0.1, 0.4),
+    (0.2, 0.1, 0.2),
+    (0.2, 0.2, 0.4),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main() -> None:
     arguments = common.parse(__doc__, add=add_arguments)
     name = "recommendation" if arguments.data is None else "recommendation_movielens"
-    cache = ROOT / "report" / "recommendation"
+    cache = pathlib.Path("report") / "recommendation"
     protocol = Protocol()
     if arguments.quick:
         scenario = quickstart.shop(aug.datasets.simulated_shop("tiny"))
@@ -76,16 +85,11 @@ def tuning_arms(scenario: quickstart.Scenario) -> dict[str, Arm]:
     for dropout in DROPOUTS:
         if dropout != scenario.model["dropout"]:
             arms[f"dropout {dropout:g}"] = Arm(model_options={"dropout": dropout})
-    drop, mask = scenario.policy.ops[0], scenario.policy.ops[-1]
-    for rate, mask_rate in RATES:
-        ops = [aug.ops.IdDropout(drop.feature, rate=rate)]
-        if mask_rate:
-            ops.append(aug.ops.FeatureMask(mask.features, rate=mask_rate))
-        arms[f"id {rate:g}, mask {mask_rate:g}"] = Arm(
-            aug.AugmentationPolicy(
-                ops, seed=scenario.policy.seed, key_features=scenario.policy.key_features
-            )
-        )
+    item, user, mask = scenario.policy.ops
+    for rates in RATES:
+        ops = [dataclasses.replace(op, rate=rate) for op, rate in zip((item, user, mask), rates)]
+        name = "policy {:g}, {:g}, {:g}".format(*rates)
+        arms[name] = Arm(dataclasses.replace(scenario.policy, ops=[op for op in ops if op.rate]))
     return arms
 
 

@@ -16,6 +16,8 @@ from tfrs_augment.evaluation.comparison import Arm, compare
 from tfrs_augment.evaluation.report import METRICS
 from tfrs_augment.evaluation.slices import SLICES
 from tfrs_augment.evaluation.training import Protocol
+from tfrs_augment.ops import GaussianNoise, IdDropout
+from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.towers import TwoTower, mean_oov
 
 FAST = Protocol(epochs=3, batch_size=256, patience=2)
@@ -140,6 +142,27 @@ def test_mean_oov_moves_only_what_training_does_not_know(shop):
     np.testing.assert_array_equal(*by_arm)
     assert (plain.values("cold", "ndcg@10") != mean.values("cold", "ndcg@10")).any()
     assert found.figure("plain", "warm").mean > 1.3 * 10 / 40
+
+
+def test_a_policy_acts_in_training_and_is_fitted_on_the_training_rows(shop):
+    policy = AugmentationPolicy(
+        [IdDropout("item_id", rate=0.5), GaussianNoise("age", stddev=0.5, unit="stddev")],
+        key_features=("user_id", "item_id", "timestamp"),
+    )
+    # The noise is in units of a fitted deviation: unfitted, the policy would be refused.
+    found = compare(
+        TwoTower,
+        {"plain": None, "policy": policy},
+        split=_split(shop),
+        seeds=(0,),
+        protocol=FAST,
+        progress=False,
+    )
+    plain, augmented = found.runs["plain", 0], found.runs["policy", 0]
+    assert augmented.validation != plain.validation
+    # Unknown ids are met in training now: cold items stand elsewhere.
+    assert found.figure("policy", "cold", "ndcg@10").difference != 0.0
+    assert found.to_dict()["settings"]["arms"]["policy"]["policy"] == policy.fingerprint
 
 
 def test_the_report_can_be_written_and_read(report, tmp_path):
@@ -268,6 +291,13 @@ def test_arguments_are_checked(shop, arms, options, message):
 def test_the_public_name_is_the_function():
     # A module of the same name would take its place once something imports it.
     assert evaluation.compare is compare
+
+
+def test_the_protocol_is_checked():
+    with pytest.raises(
+        InvalidArgumentError, match="`patience` must be at least 1. Received: patience=0"
+    ):
+        Protocol(patience=0)
 
 
 def test_arms_are_checked():
