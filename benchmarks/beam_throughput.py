@@ -5,7 +5,7 @@
 500,000 tf.train.Examples of 8 features (about 200 bytes) in 4 files; IdDropout, FeatureMask and
 GaussianNoise; one copy with provenance, originals left out; one worker. Peers, in alternate runs:
 
-- `job`: `aug.beam.run` on the local runner.
+- `job`: `aug.beam.run` on the local runner; without --quick also with 1, 8 and 16 ops.
 - `per-record Beam`: `ReadFromTFRecord | Map(in-place edit of tf.train.Example) | WriteToTFRecord` with the
   same edits and provenance, on the same runner.
 - `copy`: a plain Python loop that reads the same files, checks both CRCs of each record and writes it again.
@@ -21,6 +21,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import functools
 import logging
 import pathlib
 import random
@@ -135,9 +136,24 @@ def floor(source: pathlib.Path, target: pathlib.Path) -> None:
                 write.write(records.verify_and_copy(frames))
 
 
-def job(source: pathlib.Path, target: pathlib.Path) -> None:
+def policy_of(count: int) -> aug.AugmentationPolicy:
+    """A policy of so many ops: the first three, and more of their kind."""
+    more = [
+        aug.ops.ScaleJitter("rating", scale_range=(0.9, 1.1)),
+        aug.ops.IdDropout("genres", rate=0.2),
+        aug.ops.FeatureMask(("weekday", "genres"), rate=0.1),
+        aug.ops.NumericCrop("age", value_range=(10.0, 80.0)),
+        aug.ops.DomainSwap("occupation", rate=0.1, domains=WORDS),
+    ]
+    ops = [*POLICY.ops, *more, *POLICY.ops, *more][:count]
+    return aug.AugmentationPolicy(ops, seed=7, key_features=POLICY.key_features)
+
+
+def job(
+    source: pathlib.Path, target: pathlib.Path, policy: aug.AugmentationPolicy = POLICY
+) -> None:
     aug.beam.run(
-        POLICY,
+        policy,
         input=str(source / "*.tfrecord"),
         output=str(target),
         include_originals=False,
@@ -172,8 +188,11 @@ def main() -> None:
             return timed
 
         peers = {"job": job, "per-record Beam": per_record, "copy": copy, "floor": floor}
+        if not arguments.quick:
+            for ops in (1, 8, 16):
+                peers[f"job of {ops} ops"] = functools.partial(job, policy=policy_of(ops))
         timings = common.alternate(
-            {name: fresh(run) for name, run in peers.items()}, runs=3 if arguments.quick else 7
+            {name: fresh(run) for name, run in peers.items()}, runs=3 if arguments.quick else 5
         )
     figures = {
         "speedup_over_per_record_beam": common.ratio(timings, "per-record Beam", "job"),

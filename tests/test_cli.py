@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -47,9 +48,19 @@ def test_a_second_run_is_refused_in_one_line(source, capsys):
     assert captured.err.count("\n") == 1 and "holds a result" in captured.err
 
 
+def test_balance(source, capsys):
+    more = ("--copies", "2", "--balance", "gender", "--balance_exponent", "1", "--keep_expectation")
+    assert cli.main(arguments(source, *more)) == 0
+    made = [row for row in map(rows.values, rows.read(source.parent / "out")) if "aug/draw" in row]
+    assert abs(len(made) - 600) < 30
+    counts = Counter(row["timestamp"][0] % 3 > 0 for row in made)
+    assert abs(counts[True] / counts[False] - 1) < 0.1, "twice as many rows are F as M"
+
+
 @pytest.mark.parametrize(
     ("more", "code", "message"),
     [
+        (["--balance", "gendre"], 2, "`balance` names feature 'gendre'. Did you mean 'gender'"),
         (["--policy", "absent.json"], 2, "The policy file 'absent.json' cannot be read"),
         (["--copies", "-1"], 2, "`copies` must be an integer of at least 1"),
         (["--input", "absent-*"], 1, "matches no file. Received: input='absent-*'"),

@@ -69,6 +69,30 @@ def add_parser(commands) -> None:
         help="count these in item_counts.json (default: dropped ids)",
     )
     run.add_argument(
+        "--balance",
+        metavar="NAME",
+        help="more copies for rows whose value of this feature is rare; --copies is then the mean",
+    )
+    run.add_argument(
+        "--balance_exponent",
+        type=float,
+        default=0.5,
+        metavar="X",
+        help="0 copies all alike, 1 gives every value as many (default 0.5)",
+    )
+    run.add_argument(
+        "--max_copies",
+        type=int,
+        default=20,
+        metavar="N",
+        help="of a row under --balance (default 20)",
+    )
+    run.add_argument(
+        "--keep_expectation",
+        action="store_true",
+        help="under --balance, write sample_weight so that weighted means are those of the source",
+    )
+    run.add_argument(
         "--no_provenance",
         action="store_false",
         dest="provenance",
@@ -84,13 +108,21 @@ def add_parser(commands) -> None:
 def main(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     """Runs the job; options that are not ours go to Beam."""
     # Imported here, so that --help and a wrong option answer at once.
-    from tfrs_augment.beam import run
+    from tfrs_augment.beam import Balance, run
     from tfrs_augment.ops import FittedState
     from tfrs_augment.policy import AugmentationPolicy
 
     policy = AugmentationPolicy.load(arguments.policy)
     if arguments.fitted:
         policy = policy.with_fitted(FittedState.load(arguments.fitted))
+    balance = None
+    if arguments.balance is not None:
+        balance = Balance(
+            arguments.balance,
+            exponent=arguments.balance_exponent,
+            max_copies=arguments.max_copies,
+            keep_expectation=arguments.keep_expectation,
+        )
     report = run(
         policy,
         input=arguments.input,
@@ -102,6 +134,7 @@ def main(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
         num_shards=arguments.num_shards,
         seed=arguments.seed,
         item_features=arguments.item_features,
+        balance=balance,
         provenance=arguments.provenance,
         overwrite=arguments.overwrite,
         progress=not arguments.quiet,
