@@ -7,5 +7,22 @@ columns by one TensorFlow function and writes its shard beside its final place.
 from tfrs_augment.beam.balance import Balance
 from tfrs_augment.beam.fit import fit
 from tfrs_augment.beam.job import JobReport, run
+from tfrs_augment.beam.transforms import (
+    AugmentExamples,
+    ReadExamples,
+    Rejected,
+    WriteExamples,
+    infer_schema,
+)
 
-__all__ = ["Balance", "JobReport", "fit", "run"]
+__all__ = [
+    "AugmentExamples",
+    "Balance",
+    "JobReport",
+    "ReadExamples",
+    "Rejected",
+    "WriteExamples",
+    "fit",
+    "infer_schema",
+    "run",
+]

@@ -26,11 +26,15 @@ _BEAM_ERRORS = (BeamIOError, OSError)
 
 @dataclasses.dataclass(frozen=True)
 class InputFile:
-    """A file to read: its path, its size in bytes, and "none" or "gzip"."""
+    """A file to read: its path, its size in bytes, and "none" or "gzip".
+
+    `origin` is the path of the table that it was made from, if any.
+    """
 
     path: str
     size: int
     compression: str
+    origin: str | None = None
 
 
 def find_inputs(patterns: Sequence[str], compression: str) -> list[InputFile]:

@@ -11,6 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from tfrs_augment.beam import files
 from tfrs_augment.beam.pipelines import pipeline_options, run_pipeline
+from tfrs_augment.beam.sequences import EXAMPLE
 from tfrs_augment.beam.units import SummarizeUnit, Unit, peek, plan
 from tfrs_augment.fitting import Fitter
 from tfrs_augment.ops import FittedState, Requirement
@@ -25,6 +26,7 @@ def fit(
     output: str,
     input_compression: str = "auto",
     schema: Schema | None = None,
+    payload: str = EXAMPLE,
     overwrite: bool = False,
     beam_args: Sequence[str] = (),
 ) -> FittedState:
@@ -39,6 +41,7 @@ def fit(
       output: the file to write, JSON.
       input_compression: "none", "gzip", or "auto" (by the name: .gz is gzip).
       schema: the features' kinds; by default read off the first records.
+      payload: what the records are, "example" or "sequence_example".
       overwrite: whether a file that is there may be replaced.
       beam_args: Beam's own options.
 
@@ -54,7 +57,7 @@ def fit(
         [input] if isinstance(input, str) else list(input), input_compression
     )
     if schema is None:
-        schema = peek(inputs, {*policy.features, *policy.key_features})
+        schema = peek(inputs, {*policy.features, *policy.key_features}, payload)
     policy.check(schema)
     # Written beside the final place and renamed: half a file must not read as statistics.
     staged = f"{output}{files.STAGING}{uuid.uuid4().hex[:12]}"
@@ -68,6 +71,7 @@ def fit(
                 plan(inputs, None),
                 staged,
                 pipeline_options(beam_args),
+                payload,
             )
         state.save(staged)
     return state
@@ -80,6 +84,7 @@ def fit_units(
     units: Sequence[Unit],
     path: str,
     options: PipelineOptions,
+    payload: str = EXAMPLE,
 ) -> FittedState:
     """Fits the statistics that are missing, in a pipeline of its own that leaves them in a file.
 
@@ -92,7 +97,7 @@ def fit_units(
             p
             | "Units" >> beam.Create([(unit.shard, unit) for unit in units])
             | "Spread" >> beam.GroupByKey()
-            | "Summarize" >> beam.ParDo(SummarizeUnit(policy, missing, dict(schema.kinds)))
+            | "Summarize" >> beam.ParDo(SummarizeUnit(policy, missing, dict(schema.kinds), payload))
             | "Merge" >> beam.CombinePerKey(functools.partial(_merge, missing))
             | "Save" >> beam.MapTuple(lambda _, fitter: fitter.state().save(path))
         ),

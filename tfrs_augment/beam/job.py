@@ -9,12 +9,13 @@ from typing import Any
 
 import apache_beam as beam
 
-from tfrs_augment.beam import files
+from tfrs_augment.beam import files, sources, tables
 from tfrs_augment.beam.balance import Balance
 from tfrs_augment.beam.blocks import PROVENANCE, WEIGHT
 from tfrs_augment.beam.fit import fit_units
 from tfrs_augment.beam.pipelines import pipeline_options, run_pipeline
 from tfrs_augment.beam.progress import Progress
+from tfrs_augment.beam.sequences import EXAMPLE, PAYLOADS
 from tfrs_augment.beam.units import (
     COUNTS,
     AugmentUnit,
@@ -66,6 +67,8 @@ def run(
     *,
     input: str | Sequence[str],
     output: str,
+    input_format: str = "tfrecord",
+    payload: str = EXAMPLE,
     copies: int = 1,
     include_originals: bool = True,
     compression: str = "auto",
@@ -76,11 +79,12 @@ def run(
     balance: Balance | None = None,
     provenance: bool = True,
     schema: Schema | None = None,
+    tfds_data_dir: str | None = None,
     overwrite: bool = False,
     progress: bool = True,
     beam_args: Sequence[str] = (),
 ) -> JobReport:
-    """Writes augmented copies of TFRecords of tf.train.Example.
+    """Writes augmented copies of rows as TFRecords of tf.train.Example.
 
     The augmentation of a row depends on its key features and the copy's number alone, so the same rows come
     out whatever the files, their order, the runner and the number of workers.
@@ -88,12 +92,17 @@ def run(
     Output files: `augmented-*.tfrecord[.gz]`, the shards; `manifest.json`, written last (a folder without it
     is no result); `item_counts.json`, how often each item occurs in what was written, for
     `candidate_sampling_probability`; `rejected-*.jsonl`, a line a record that could not be used with its
-    file, offset and reason; `fitted.json`, the fitted statistics of the policy, if it has any.
+    file, offset (in a table: row) and reason; `fitted.json`, the fitted statistics of the policy, if any.
 
     Args:
       policy: the policy. Statistics that its ops ask for and that are not fitted are fitted on the input, in
         a pass of their own.
-      input: a path or a glob, or several; on any file system that Beam knows.
+      input: a path or a glob, or several; on any file system that Beam knows. For "tfds" the name of a data
+        set, NAME[/CONFIG][:VERSION][/SPLIT], of the split "train" where none is named.
+      input_format: "tfrecord"; "csv" (.tsv with tabs) or "parquet", which a pipeline of its own first
+        writes as TFRecords into the output's staging folder; or "tfds".
+      payload: what TFRecords hold, "example" or "sequence_example", which takes a slower path; see
+        `AugmentExamples`.
       output: the folder to write to; made where it is not there.
       copies: augmented rows a source row; their draw numbers are 0 to copies - 1.
       include_originals: whether the source rows are written too, byte for byte.
@@ -107,7 +116,9 @@ def run(
         Default: all alike.
       provenance: whether augmented rows get `aug/parent_key`, `aug/draw`, `aug/policy` and `sample_weight`
         (1.0 where the source has none).
-      schema: the features' kinds; by default read off the first records.
+      schema: the features' kinds; by default read off the first records. For tables it may name some
+        columns alone, such as ids that look like numbers and are to stay text.
+      tfds_data_dir: where TensorFlow Datasets keeps prepared data; None is its default.
       overwrite: whether a result in `output` may be replaced.
       progress: whether progress is shown on stderr.
       beam_args: Beam's own options, such as ["--runner=FlinkRunner", "--flink_master=host:8081"]. Without a
@@ -127,20 +138,26 @@ def run(
     """
     if seed is not None:
         policy = dataclasses.replace(policy, seed=seed)
-    _check_arguments(policy, copies, include_originals, num_shards)
+    check_arguments(policy, copies, include_originals, num_shards)
+    if payload not in PAYLOADS or (payload != EXAMPLE and input_format != "tfrecord"):
+        raise InvalidArgumentError(
+            f"`payload` must be one of {PAYLOADS}, and the first with other inputs than TFRecords. "
+            f"Received: payload={payload!r}, input_format={input_format!r}."
+        )
     for name, value in (("compression", compression), ("input_compression", input_compression)):
         if value not in ("auto", "none", "gzip"):
             raise InvalidArgumentError(
                 f'`{name}` must be "auto", "none" or "gzip". Received: {name}={value!r}.'
             )
-    inputs = files.find_inputs(
-        [input] if isinstance(input, str) else list(input), input_compression
-    )
+    inputs = sources.find_inputs(input, input_format, input_compression, tfds_data_dir)
     if compression == "auto":
         compression = "gzip" if any(file.compression == "gzip" for file in inputs) else "none"
-    if schema is None:
-        schema = peek(inputs, {*policy.features, *policy.key_features})
-    policy.check(schema)
+    notes: Mapping[str, str] = {}
+    if input_format in tables.FORMATS:
+        schema, notes = sources.table_schema(inputs, input_format, schema)
+    elif schema is None:
+        schema = peek(inputs, {*policy.features, *policy.key_features}, payload)
+    sources.check(policy, schema, notes)
     if item_features is None:
         parts = [part for op in policy.ops for part in op.parts()]
         item_features = tuple(
@@ -155,15 +172,23 @@ def run(
         if policy.fitted is None or balance.requirement not in policy.fitted.arrays:
             requirements.append(balance.requirement)
     staging = files.prepare_output(output, inputs, overwrite)
-    units = plan(inputs, num_shards)
     options = pipeline_options(beam_args)
     started = time.time()
     try:
+        if input_format in tables.FORMATS:
+            inputs = sources.convert(inputs, input_format, schema.kinds, staging, options)
+        units = plan(inputs, num_shards)
         with Progress(staging, len(units), enabled=progress):
             if requirements:
                 policy = policy.with_fitted(
                     fit_units(
-                        policy, requirements, schema, units, files.join(staging, FITTED), options
+                        policy,
+                        requirements,
+                        schema,
+                        units,
+                        files.join(staging, FITTED),
+                        options,
+                        payload,
                     )
                 )
             job = Job(
@@ -178,6 +203,7 @@ def run(
                 provenance=provenance,
                 balance=balance,
                 started=started,
+                payload=payload,
             )
             run_pipeline(
                 options,
@@ -211,7 +237,8 @@ def _check_balance(balance: Balance, schema: Schema, copies: int, provenance: bo
         )
 
 
-def _check_arguments(policy, copies, include_originals, num_shards) -> None:
+def check_arguments(policy, copies, include_originals, num_shards=None) -> None:
+    """Checks what the job and `AugmentExamples` both ask of a policy and the number of copies."""
     if not isinstance(policy, AugmentationPolicy):
         raise InvalidArgumentError(f"`policy` must be an AugmentationPolicy. Received: {policy!r}.")
     if not policy.key_features:
@@ -281,6 +308,7 @@ class Publish(beam.DoFn):
             "copies": job.copies,
             "include_originals": job.include_originals,
             "compression": job.compression,
+            "payload": job.payload,
             "balance": dataclasses.asdict(job.balance) if job.balance else None,
             "provenance": list(PROVENANCE) if job.provenance else [],
             "counts": counts,

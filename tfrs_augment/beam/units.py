@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import uuid
@@ -14,6 +15,8 @@ from tfrs_augment import records
 from tfrs_augment.beam import files
 from tfrs_augment.beam.balance import Balance, copies_of
 from tfrs_augment.beam.blocks import BlockAugmenter, to_features
+from tfrs_augment.beam.sequences import EXAMPLE, SEQUENCE_EXAMPLE, SequenceAugmenter, to_example
+from tfrs_augment.beam.sources import place_of
 from tfrs_augment.errors import DataError
 from tfrs_augment.fitting import Fitter
 from tfrs_augment.ops import Requirement
@@ -75,6 +78,7 @@ class Job:
     provenance: bool
     balance: Balance | None
     started: float
+    payload: str = EXAMPLE
 
 
 def frames_of(
@@ -86,8 +90,15 @@ def frames_of(
         raise DataError(f"input file '{file.path}': {error}") from error
 
 
-def peek(inputs: Sequence[files.InputFile], wanted: set[str]) -> Schema:
+def peek(
+    inputs: Sequence[files.InputFile], wanted: set[str] | None, payload: str = EXAMPLE
+) -> Schema:
     """The kinds of the features, read off first blocks until all that are wanted were seen.
+
+    Args:
+      inputs: the files.
+      wanted: the features to look for; None stops at the first file with a record.
+      payload: "example" or "sequence_example".
 
     Raises:
       DataError: no record can be read.
@@ -97,16 +108,26 @@ def peek(inputs: Sequence[files.InputFile], wanted: set[str]) -> Schema:
         with files.open_input(file) as stream:
             for frames in frames_of(file, stream):
                 payloads = frames.payloads()[:1000]
+                if payload == SEQUENCE_EXAMPLE:
+                    payloads = _as_examples(payloads)
                 kinds = {**Schema.of_examples(payloads).kinds, **kinds}
                 break
-        if wanted <= set(kinds):
+        if kinds and (wanted is None or wanted <= set(kinds)):
             break
     if not kinds:
+        name = "SequenceExample" if payload == SEQUENCE_EXAMPLE else "Example"
         raise DataError(
-            f"`input` holds no tf.train.Example that can be read. Received: {inputs[0].path} and "
+            f"`input` holds no tf.train.{name} that can be read. Received: {inputs[0].path} and "
             f"{len(inputs) - 1} more files."
         )
     return Schema(kinds)
+
+
+def _as_examples(payloads: Iterable[bytes]) -> Iterable[bytes]:
+    for payload in payloads:
+        # It is the job that counts records that are none.
+        with contextlib.suppress(ValueError):
+            yield to_example(payload)
 
 
 def _blocks(
@@ -127,13 +148,14 @@ def shared_augmenter(
     kinds: Mapping[str, str],
     provenance: bool,
     item_features: Sequence[str] = (),
+    payload: str = EXAMPLE,
 ) -> BlockAugmenter:
     """One augmenter a process for equal arguments: its graph is traced once, not by every thread."""
-    key = json.dumps(
-        [policy.get_config(), policy.fingerprint, sorted(kinds.items()), provenance, item_features]
-    )
+    described = [sorted(kinds.items()), provenance, item_features, payload]
+    key = json.dumps([policy.get_config(), policy.fingerprint, *described])
     if key not in _augmenters:
-        made = BlockAugmenter(policy, kinds, provenance=provenance, item_features=item_features)
+        make = SequenceAugmenter if payload == SEQUENCE_EXAMPLE else BlockAugmenter
+        made = make(policy, kinds, provenance=provenance, item_features=item_features)
         # Of two threads that come first at once, one's is kept.
         return _augmenters.setdefault(key, made)
     return _augmenters[key]
@@ -148,7 +170,9 @@ class AugmentUnit(beam.DoFn):
     def setup(self):
         job = self._job
         records.warm_up()
-        self._augmenter = shared_augmenter(job.policy, job.kinds, job.provenance, job.item_features)
+        self._augmenter = shared_augmenter(
+            job.policy, job.kinds, job.provenance, job.item_features, job.payload
+        )
         if job.balance is not None:
             self._expected = job.balance.expected_copies(job.policy.fitted, job.copies)
         self._counters = {
@@ -169,7 +193,7 @@ class AugmentUnit(beam.DoFn):
                 if block.rejected:
                     if rejected is None:
                         rejected = files.Writer(files.join(job.staging, f"rejected-{stem}"))
-                    rejected.write(_rejected_lines(file.path, block.rejected))
+                    rejected.write(_rejected_lines(file, block.rejected))
                 for name, count in self._write_block(shard, block, items).items():
                     counts[name] += count
                     self._counters[name].inc(count)
@@ -234,9 +258,9 @@ def add_counts(total: dict[str, dict], more: Mapping[str, Mapping]) -> None:
             total[feature][value] = total[feature].get(value, 0) + count
 
 
-def _rejected_lines(path: str, rejected: Iterable[records.Rejection]) -> bytes:
+def _rejected_lines(file: files.InputFile, rejected: Iterable[records.Rejection]) -> bytes:
     lines = (
-        json.dumps({"file": path, "offset": r.offset, "length": r.length, "reason": r.reason})
+        json.dumps({**place_of(file, r.offset), "length": r.length, "reason": r.reason})
         for r in rejected
     )
     return "".join(line + "\n" for line in lines).encode()
@@ -246,14 +270,19 @@ class SummarizeUnit(beam.DoFn):
     """(shard, [unit]) -> (0, a Fitter that has seen its records)."""
 
     def __init__(
-        self, policy: AugmentationPolicy, missing: Sequence[Requirement], kinds: Mapping[str, str]
+        self,
+        policy: AugmentationPolicy,
+        missing: Sequence[Requirement],
+        kinds: Mapping[str, str],
+        payload: str = EXAMPLE,
     ):
         self._policy, self._missing, self._kinds = policy, missing, kinds
+        self._payload = payload
 
     def setup(self):
         records.warm_up()
         others = tuple(requirement.feature for requirement in self._missing)
-        self._augmenter = shared_augmenter(self._policy, self._kinds, False, others)
+        self._augmenter = shared_augmenter(self._policy, self._kinds, False, others, self._payload)
 
     def process(self, keyed: tuple[int, Iterable[Unit]]):
         (unit,) = keyed[1]

@@ -1,0 +1,326 @@
+"""PTransforms for pipelines of your own: read, augment and write serialized tf.train.Examples.
+
+They give the rows of `aug.beam.run`, at a cost of some tens of microseconds an element: Beam handles every
+record alone here, where the job's unit of work is a file. Transforms that refuse records have two outputs,
+the good ones and `Rejected` ones, so that nothing is lost in silence.
+
+Example:
+  with beam.Pipeline() as p:
+      examples, damaged = p | aug.beam.ReadExamples("in/*.tfrecord.gz")
+      augmented, rejected = examples | aug.beam.AugmentExamples(policy, copies=2, schema=schema)
+      augmented | aug.beam.WriteExamples("out")
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import apache_beam as beam
+from apache_beam.coders import BytesCoder
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.pvalue import TaggedOutput
+from apache_beam.utils.windowed_value import WindowedValue
+
+from tfrs_augment import records
+from tfrs_augment.beam import files, sources, tables
+from tfrs_augment.beam.job import check_arguments
+from tfrs_augment.beam.sequences import EXAMPLE, PAYLOADS, payloads_of
+from tfrs_augment.beam.units import frames_of, peek, plan, shared_augmenter
+from tfrs_augment.errors import DataError, InvalidArgumentError
+from tfrs_augment.policy import AugmentationPolicy
+from tfrs_augment.schema import Schema
+
+REJECTED = "rejected"
+# A record's frame and columns take a few times its size while its buffer is augmented.
+MAX_BUFFER_BYTES = 64 << 20
+
+
+class Rejected(NamedTuple):
+    """A record that could not be used.
+
+    Attributes:
+      record: its bytes; empty where it could not be read.
+      reason: what is wrong with it, and for a record of a file its place.
+    """
+
+    record: bytes
+    reason: str
+
+
+def infer_schema(
+    pattern: str | Sequence[str],
+    *,
+    compression: str = "auto",
+    input_format: str = "tfrecord",
+    payload: str = EXAMPLE,
+) -> Schema:
+    """The kinds of the features of files, read off their first records, for `AugmentExamples`.
+
+    Args:
+      pattern, compression, input_format: as of `ReadExamples`.
+      payload: "example", or "sequence_example".
+
+    Raises:
+      DataError: no file matches, or none holds a record that can be read.
+    """
+    inputs = sources.find_inputs(pattern, input_format, compression)
+    if input_format in tables.FORMATS:
+        return sources.table_schema(inputs, input_format, None)[0]
+    return peek(inputs, None, payload)
+
+
+class ReadExamples(beam.PTransform):
+    """Reads files as serialized tf.train.Examples (or SequenceExamples), CRCs checked.
+
+    Args:
+      pattern: a path or a glob, or several; for "tfds" a data set, such as "movielens/100k-ratings/train".
+      compression: "none", "gzip", or "auto" (by the name: .gz is gzip).
+      input_format: "tfrecord", "csv", "parquet" or "tfds".
+      schema: kinds of columns of CSV and Parquet files; by default read off the first file.
+
+    Returns:
+      Two PCollections: `bytes`, and `Rejected`, what is damaged in the files.
+
+    Raises:
+      DataError: no file matches; in the running pipeline, a file cannot be read.
+    """
+
+    def __init__(
+        self,
+        pattern: str | Sequence[str],
+        *,
+        compression: str = "auto",
+        input_format: str = "tfrecord",
+        schema: Schema | None = None,
+    ):
+        super().__init__()
+        self._inputs = sources.find_inputs(pattern, input_format, compression)
+        self._format = input_format
+        self._kinds = {}
+        if input_format in tables.FORMATS:
+            self._kinds = dict(sources.table_schema(self._inputs, input_format, schema)[0].kinds)
+
+    def expand(self, pbegin):
+        keyed = [(unit.shard, unit.files[0]) for unit in plan(self._inputs, None)]
+        if self._format in tables.FORMATS:
+            read = beam.ParDo(_ReadTable(self._format, self._kinds))
+        else:
+            read = beam.ParDo(_ReadRecords())
+        return (
+            pbegin
+            | "Files" >> beam.Create(keyed)
+            | "Spread" >> beam.GroupByKey()
+            | "Read" >> read.with_outputs(REJECTED, main="examples")
+        )
+
+
+class _ReadRecords(beam.DoFn):
+    """(number, [file]) -> its records."""
+
+    def setup(self):
+        records.warm_up()
+
+    def process(self, keyed):
+        (file,) = keyed[1]
+        with files.open_input(file) as stream:
+            for frames in frames_of(file, stream):
+                for rejection in frames.rejected:
+                    place = json.dumps(sources.place_of(file, rejection.offset))
+                    reason = f"{rejection.reason} {place}"
+                    yield TaggedOutput(REJECTED, Rejected(b"", reason))
+                yield from frames.payloads()
+
+
+class _ReadTable(beam.DoFn):
+    """(number, [table file]) -> its rows as serialized tf.train.Examples."""
+
+    def __init__(self, input_format, kinds):
+        self._format, self._kinds = input_format, kinds
+
+    def setup(self):
+        records.warm_up()
+
+    def process(self, keyed):
+        (file,) = keyed[1]
+        for columns in tables.read_columns(file, self._format, self._kinds):
+            yield from payloads_of(records.encode_rows(columns))
+
+
+class AugmentExamples(beam.PTransform):
+    """Augments a PCollection of serialized tf.train.Examples by a policy.
+
+    Records are buffered within a bundle and go through the policy as a block. What comes of a row depends on
+    its key features and the copy's number alone, never on the bundle or its neighbours. Rows keep their
+    timestamps and windows, so bounded and unbounded PCollections work alike.
+
+    Args:
+      policy: the policy, with key features; fitted where its ops ask for it (`aug.beam.fit`, or
+        `aug.ops.FittedState.load` on the fitted.json of a job).
+      copies: augmented rows a source row; their draw numbers are 0 to copies - 1.
+      schema: the features' kinds, for at least those that the policy names; see `infer_schema`.
+      include_originals: whether the source rows are passed on too.
+      provenance: whether augmented rows get `aug/parent_key`, `aug/draw`, `aug/policy` and `sample_weight`.
+      payload: "example", or "sequence_example" for tf.train.SequenceExample: its context features are the
+        row's features, and feature lists with one value a step its ragged ones; others stay as they are.
+      buffer_rows: the most records that are held at a time, default 4096; fewer where they are large.
+
+    Returns:
+      Two PCollections: `bytes`, and `Rejected`, the records that cannot be augmented.
+
+    Raises:
+      InvalidArgumentError: an argument breaks its rule, or the policy is not fitted.
+      UnknownFeatureError: the policy names a feature that the schema does not have.
+      DataError: a feature is of a kind that its op does not take.
+
+    Example:
+      augmented, rejected = examples | aug.beam.AugmentExamples(policy, copies=2, schema=schema)
+    """
+
+    def __init__(
+        self,
+        policy: AugmentationPolicy,
+        copies: int = 1,
+        *,
+        schema: Schema,
+        include_originals: bool = True,
+        provenance: bool = True,
+        payload: str = EXAMPLE,
+        buffer_rows: int = 4096,
+    ):
+        super().__init__()
+        check_arguments(policy, copies, include_originals)
+        if payload not in PAYLOADS:
+            raise InvalidArgumentError(
+                f"`payload` must be one of {PAYLOADS}. Received: payload={payload!r}."
+            )
+        if not isinstance(buffer_rows, int) or buffer_rows < 1:
+            raise InvalidArgumentError(
+                f"`buffer_rows` must be an integer of at least 1. Received: buffer_rows={buffer_rows!r}."
+            )
+        if not isinstance(schema, Schema):
+            raise InvalidArgumentError(
+                "`schema` must be a Schema, such as aug.beam.infer_schema(pattern). "
+                f"Received: schema={schema!r}."
+            )
+        if missing := policy.missing_requirements():
+            raise InvalidArgumentError(
+                f"`policy` must be fitted, for a stream has no end to fit on. Missing: {missing[0]}. "
+                "Pass policy.with_fitted(state), with the state of aug.beam.fit."
+            )
+        policy.check(schema)
+        self._fn = _AugmentBuffered(
+            policy=policy,
+            kinds=dict(schema.kinds),
+            copies=copies,
+            include_originals=include_originals,
+            provenance=provenance,
+            payload=payload,
+            buffer_rows=buffer_rows,
+        )
+
+    def expand(self, examples):
+        return examples | "Augment" >> beam.ParDo(self._fn).with_outputs(REJECTED, main="augmented")
+
+
+class _AugmentBuffered(beam.DoFn):
+    """Serialized records -> themselves and their copies, a buffer at a time."""
+
+    def __init__(self, **arguments):
+        self._arguments = arguments
+
+    def setup(self):
+        a = self._arguments
+        records.warm_up()
+        self._augmenter = shared_augmenter(
+            a["policy"], a["kinds"], a["provenance"], payload=a["payload"]
+        )
+        self._counters = {
+            name: beam.metrics.Metrics.counter("tfrs_augment", name)
+            for name in ("read", REJECTED, "made")
+        }
+
+    def start_bundle(self):
+        self._buffer: list[WindowedValue] = []
+        self._bytes = 0
+
+    def process(self, record, timestamp=beam.DoFn.TimestampParam, window=beam.DoFn.WindowParam):
+        if not isinstance(record, bytes):
+            raise DataError(
+                "the elements must be the bytes of serialized records. "
+                f"Received: {type(record).__name__}."
+            )
+        self._buffer.append(WindowedValue(record, timestamp, [window]))
+        self._bytes += len(record)
+        if len(self._buffer) >= self._arguments["buffer_rows"] or self._bytes >= MAX_BUFFER_BYTES:
+            yield from self._flush()
+
+    def finish_bundle(self):
+        yield from self._flush()
+
+    def _flush(self) -> Iterator:
+        buffer, self._buffer, self._bytes = self._buffer, [], 0
+        if not buffer:
+            return
+        frames = records.Frames.from_payloads([element.value for element in buffer])
+        # An element's number in place of an offset in a file.
+        frames = dataclasses.replace(frames, file_offsets=range(len(buffer)))
+        block = self._augmenter.decode(frames)
+        self._counters["read"].inc(len(buffer))
+        self._counters[REJECTED].inc(len(block.rejected))
+        for rejection in block.rejected:
+            element = buffer[rejection.offset]
+            rejected = Rejected(element.value, rejection.reason)
+            yield TaggedOutput(REJECTED, element.with_value(rejected))
+        if not block.n:
+            return
+        sources_of_rows = [buffer[number] for number in block.file_offsets.tolist()]
+        if self._arguments["include_originals"]:
+            framed = self._augmenter.originals(block)
+            yield from _in_windows(sources_of_rows, framed)
+        for draw in range(self._arguments["copies"]):
+            framed, _ = self._augmenter.augment(block, draw)
+            self._counters["made"].inc(block.n)
+            yield from _in_windows(sources_of_rows, framed)
+
+
+def _in_windows(elements: Sequence[WindowedValue], framed) -> Iterator[WindowedValue]:
+    """Records with the timestamps and windows of the elements that they come from."""
+    for element, payload in zip(elements, payloads_of(framed), strict=True):
+        yield element.with_value(payload)
+
+
+class WriteExamples(beam.PTransform):
+    """Writes serialized records as TFRecord shards into a folder, through Beam's own sink.
+
+    The shards appear under their names when all are whole. There is no manifest and no item count: those are
+    the job's.
+
+    Args:
+      output: the folder; the files are `augmented-00000-of-00004.tfrecord[.gz]`.
+      num_shards: the number of files; 0, the default, leaves it to the runner.
+      compression: "none" or "gzip".
+    """
+
+    def __init__(self, output: str, *, num_shards: int = 0, compression: str = "none"):
+        super().__init__()
+        if compression not in ("none", "gzip"):
+            raise InvalidArgumentError(
+                f'`compression` must be "none" or "gzip". Received: compression={compression!r}.'
+            )
+        if not isinstance(num_shards, int) or num_shards < 0:
+            raise InvalidArgumentError(
+                f"`num_shards` must be an integer of at least 0. Received: num_shards={num_shards!r}."
+            )
+        self._output, self._num_shards, self._gzip = output, num_shards, compression == "gzip"
+
+    def expand(self, examples):
+        return examples | "Write" >> beam.io.WriteToTFRecord(
+            files.join(self._output, "augmented"),
+            coder=BytesCoder(),
+            file_name_suffix=".tfrecord.gz" if self._gzip else ".tfrecord",
+            num_shards=self._num_shards,
+            compression_type=CompressionTypes.GZIP if self._gzip else CompressionTypes.UNCOMPRESSED,
+        )
