@@ -31,6 +31,7 @@ _MODULES = {
     "LogTruth": "shop_log",
     "ShopLog": "shop_log",
     "simulated_shop_log": "shop_log",
+    "SimulatedShopLog": "shop_log_builder",
     "SimulatedShop": "shop_builder",
     "simulated_shop_from_tfds": "shop_builder",
 }
