@@ -19,6 +19,7 @@ PACKAGE = "tfrs_augment"
 LAYERS = [
     {"errors", "rng", "features", "schema"},
     {"ops"},
+    {"arrays", "explain"},  # what the policy does with plain values
     {"policy"},
     {"fitting", "layers", "tasks", "towers", "datasets", "synthesis"},
     {"beam", "evaluation"},
@@ -32,7 +33,7 @@ ALONE = {
     "_keras": set(sys.stdlib_module_names),
     "__init__": {f"{PACKAGE}._keras", *sys.stdlib_module_names},
 }
-WITHOUT_KERAS = LAYERS[0] | LAYERS[1] | LAYERS[2]
+WITHOUT_KERAS = LAYERS[0] | LAYERS[1] | LAYERS[2] | LAYERS[3]
 KERAS = {"keras", "tf_keras", "tensorflow.keras", "tensorflow_recommenders"}
 # A package from outside -> the only rooms that may import it.
 ONLY_IN = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -11,7 +12,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfrs_augment import arrays
 from tfrs_augment.errors import InvalidArgumentError, close_matches
+from tfrs_augment.explain import Explanation, explain_row
 from tfrs_augment.features import FeatureBatch, as_column, row_keys
 from tfrs_augment.ops.base import Op, op_from_config, with_unique_ids
 from tfrs_augment.ops.fitted import FittedState, Requirement
@@ -87,7 +90,7 @@ class AugmentationPolicy:
     @property
     def features(self) -> tuple[str, ...]:
         """The features that the ops change, in the order of their first use."""
-        return tuple(dict.fromkeys(name for op in self.ops for name in op.features))
+        return arrays.features_of(self.ops)
 
     def requirements(self) -> tuple[Requirement, ...]:
         """The statistics that the ops ask for."""
@@ -162,6 +165,64 @@ class AugmentationPolicy:
         for op in self.ops:
             batch = op(batch, rng.fork(op.id))
         return dict(batch.columns)
+
+    def apply(self, data: Any, *, draw: int = 0) -> Any:
+        """Augments a table of arrays, for models outside TensorFlow.
+
+        Args:
+          data: a dict of NumPy arrays of one length, or a pandas DataFrame. A column of objects may hold
+            lists, which are ragged, and missing values (None, NaN), which stay missing.
+          draw: the draw number; the same rows come out as from `augment` and the Beam job at this number.
+
+        Returns:
+          The same type, as a new object; columns keep their dtype, and those that no op changes are passed
+          on as they are.
+
+        Raises:
+          UnknownFeatureError, DataError, InvalidArgumentError: as `augment` does.
+
+        Example:
+          >>> import numpy as np
+          >>> import tfrs_augment as aug
+          >>> dropout = aug.ops.IdDropout("movie_id", rate=1.0)
+          >>> policy = aug.AugmentationPolicy([dropout], key_features=["movie_id"])
+          >>> policy.apply({"movie_id": np.array(["12", "7"])})["movie_id"].tolist()
+          ['[UNK]', '[UNK]']
+        """
+        augment = functools.partial(self.augment, draw=draw)
+        if arrays.is_data_frame(data):
+            return arrays.apply_to_frame(data, self.ops, self.key_features, augment)
+        if not isinstance(data, Mapping):
+            raise InvalidArgumentError(
+                "`data` must be a dict of NumPy arrays or a pandas DataFrame. "
+                f"Received: {type(data).__name__}."
+            )
+        return arrays.apply_to_arrays(data, self.ops, self.key_features, augment)
+
+    def explain(self, row: Mapping[str, Any], draw: int = 0) -> Explanation:
+        """Says what the policy does to one row at a draw number.
+
+        Args:
+          row: name to a value, a list of values (a ragged feature), None (missing), or an array. Python's
+            numbers count as int64 and float32, as in a tf.train.Example.
+          draw: the draw number; the row comes out as from `augment` and the Beam job at this number.
+
+        Returns:
+          What each op drew and changed. An op of scope "batch" is explained for a batch of this row alone.
+
+        Raises:
+          UnknownFeatureError, DataError, InvalidArgumentError: as `augment` does.
+
+        Example:
+          >>> import tfrs_augment as aug
+          >>> dropout = aug.ops.IdDropout("movie_id", rate=1.0)
+          >>> policy = aug.AugmentationPolicy([dropout], key_features=["movie_id"])
+          >>> print(policy.explain({"movie_id": "12"}))
+          row with key 514996f3e33b2039, draw 0
+            id_dropout:movie_id: acted
+              movie_id: '12' -> '[UNK]'
+        """
+        return explain_row(row, self.ops, self.seed, self.key_features, self.row_keys, draw)
 
     def get_config(self) -> dict[str, Any]:
         """The policy as JSON values, without the fitted statistics."""
