@@ -10,6 +10,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from tfrs_augment.beam import files
+from tfrs_augment.beam.cleaning_units import LearnedCleaning
 from tfrs_augment.beam.pipelines import pipeline_options, run_pipeline
 from tfrs_augment.beam.sequences import EXAMPLE
 from tfrs_augment.beam.units import SummarizeUnit, Unit, peek, plan
@@ -85,6 +86,7 @@ def fit_units(
     path: str,
     options: PipelineOptions,
     payload: str = EXAMPLE,
+    cleaning: LearnedCleaning | None = None,
 ) -> FittedState:
     """Fits the statistics that are missing, in a pipeline of its own that leaves them in a file.
 
@@ -97,7 +99,8 @@ def fit_units(
             p
             | "Units" >> beam.Create([(unit.shard, unit) for unit in units])
             | "Spread" >> beam.GroupByKey()
-            | "Summarize" >> beam.ParDo(SummarizeUnit(policy, missing, dict(schema.kinds), payload))
+            | "Summarize"
+            >> beam.ParDo(SummarizeUnit(policy, missing, dict(schema.kinds), payload, cleaning))
             | "Merge" >> beam.CombinePerKey(functools.partial(_merge, missing))
             | "Save" >> beam.MapTuple(lambda _, fitter: fitter.state().save(path))
         ),

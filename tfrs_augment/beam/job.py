@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,8 @@ import apache_beam as beam
 from tfrs_augment.beam import files, sources, tables
 from tfrs_augment.beam.balance import Balance
 from tfrs_augment.beam.blocks import PROVENANCE, WEIGHT
+from tfrs_augment.beam.cleaning import Cleaning
+from tfrs_augment.beam.cleaning_passes import learn
 from tfrs_augment.beam.fit import fit_units
 from tfrs_augment.beam.pipelines import pipeline_options, run_pipeline
 from tfrs_augment.beam.progress import Progress
@@ -76,6 +79,7 @@ def run(
     num_shards: int | None = None,
     seed: int | None = None,
     item_features: Sequence[str] | None = None,
+    cleaning: Cleaning | None = None,
     balance: Balance | None = None,
     provenance: bool = True,
     schema: Schema | None = None,
@@ -114,6 +118,9 @@ def run(
         policy's IdDropout ops.
       balance: gives rows of rare items or classes more copies than others; `copies` is then the mean.
         Default: all alike.
+      cleaning: rules that are applied to the rows before; see `aug.beam.cleaning`. A row that one drops is
+        written to rejected-*.jsonl, neither as an original nor augmented; one that is changed is written as
+        an original with its new values. The manifest counts what each rule has found.
       provenance: whether augmented rows get `aug/parent_key`, `aug/draw`, `aug/policy` and `sample_weight`
         (1.0 where the source has none).
       schema: the features' kinds; by default read off the first records. For tables it may name some
@@ -144,6 +151,7 @@ def run(
             f"`payload` must be one of {PAYLOADS}, and the first with other inputs than TFRecords. "
             f"Received: payload={payload!r}, input_format={input_format!r}."
         )
+    _check_cleaning(cleaning, payload)
     for name, value in (("compression", compression), ("input_compression", input_compression)):
         if value not in ("auto", "none", "gzip"):
             raise InvalidArgumentError(
@@ -156,8 +164,11 @@ def run(
     if input_format in tables.FORMATS:
         schema, notes = sources.table_schema(inputs, input_format, schema)
     elif schema is None:
-        schema = peek(inputs, {*policy.features, *policy.key_features}, payload)
+        wanted = {*policy.features, *policy.key_features, *(cleaning.features if cleaning else ())}
+        schema = peek(inputs, wanted, payload)
     sources.check(policy, schema, notes)
+    if cleaning is not None:
+        cleaning.check(schema)
     if item_features is None:
         parts = [part for op in policy.ops for part in op.parts()]
         item_features = tuple(
@@ -179,6 +190,11 @@ def run(
             inputs = sources.convert(inputs, input_format, schema.kinds, staging, options)
         units = plan(inputs, num_shards)
         with Progress(staging, len(units), enabled=progress):
+            learned = None
+            if cleaning is not None:
+                learned = learn(
+                    cleaning, schema.kinds, units, staging, functools.partial(run_pipeline, options)
+                )
             if requirements:
                 policy = policy.with_fitted(
                     fit_units(
@@ -189,6 +205,7 @@ def run(
                         files.join(staging, FITTED),
                         options,
                         payload,
+                        learned,
                     )
                 )
             job = Job(
@@ -204,6 +221,7 @@ def run(
                 balance=balance,
                 started=started,
                 payload=payload,
+                cleaning=learned,
             )
             run_pipeline(
                 options,
@@ -220,6 +238,14 @@ def run(
         files.discard(staging)
         raise
     return JobReport(output, files.read_manifest(output))
+
+
+def _check_cleaning(cleaning: Cleaning | None, payload: str) -> None:
+    if cleaning is not None and (not isinstance(cleaning, Cleaning) or payload != EXAMPLE):
+        raise InvalidArgumentError(
+            '`cleaning` must be an aug.beam.cleaning.Cleaning, and payload "example". '
+            f"Received: cleaning={cleaning!r}, payload={payload!r}."
+        )
 
 
 def _check_balance(balance: Balance, schema: Schema, copies: int, provenance: bool) -> None:
@@ -310,6 +336,8 @@ class Publish(beam.DoFn):
             "compression": job.compression,
             "payload": job.payload,
             "balance": dataclasses.asdict(job.balance) if job.balance else None,
+            "cleaning": job.cleaning.report(r["cleaning"] for r in reports) if job.cleaning else {},
+            "cleaning_rules": job.cleaning.cleaning.get_config() if job.cleaning else None,
             "provenance": list(PROVENANCE) if job.provenance else [],
             "counts": counts,
             "shards": shards,

@@ -15,6 +15,7 @@ from tfrs_augment import records
 from tfrs_augment.beam import files
 from tfrs_augment.beam.balance import Balance, copies_of
 from tfrs_augment.beam.blocks import BlockAugmenter, to_features
+from tfrs_augment.beam.cleaning_units import LearnedCleaning, UnitCleaner
 from tfrs_augment.beam.sequences import EXAMPLE, SEQUENCE_EXAMPLE, SequenceAugmenter, to_example
 from tfrs_augment.beam.sources import place_of
 from tfrs_augment.errors import DataError
@@ -79,6 +80,7 @@ class Job:
     balance: Balance | None
     started: float
     payload: str = EXAMPLE
+    cleaning: LearnedCleaning | None = None
 
 
 def frames_of(
@@ -131,13 +133,16 @@ def _as_examples(payloads: Iterable[bytes]) -> Iterable[bytes]:
 
 
 def _blocks(
-    unit: Unit, augmenter: BlockAugmenter
+    unit: Unit, augmenter: BlockAugmenter, cleaner: UnitCleaner | None = None
 ) -> Iterable[tuple[files.InputFile, records.Block]]:
-    """The decoded blocks of a unit, and the file of each."""
-    for file in unit.files:
+    """The decoded and, with a cleaner, cleaned blocks of a unit, and the file of each."""
+    for number, file in enumerate(unit.files):
         with files.open_input(file) as stream:
             for frames in frames_of(file, stream, (unit.part, unit.parts)):
-                yield file, augmenter.decode(frames)
+                if cleaner is None:
+                    yield file, augmenter.decode(frames)
+                else:
+                    yield file, cleaner.decode(frames, number, augmenter)
 
 
 _augmenters: dict[str, BlockAugmenter] = {}
@@ -188,8 +193,9 @@ class AugmentUnit(beam.DoFn):
         stem = f"{unit.shard:05d}-{uuid.uuid4().hex[:12]}"
         shard = files.Writer(files.join(job.staging, f"shard-{stem}"), job.compression)
         rejected = None
+        cleaner = job.cleaning.for_unit(unit.shard) if job.cleaning else None
         with shard:
-            for file, block in _blocks(unit, augmenter):
+            for file, block in _blocks(unit, augmenter, cleaner):
                 if block.rejected:
                     if rejected is None:
                         rejected = files.Writer(files.join(job.staging, f"rejected-{stem}"))
@@ -206,6 +212,7 @@ class AugmentUnit(beam.DoFn):
             "counts": counts,
             "items": items,
             "rejected": rejected.path if rejected else None,
+            "cleaning": cleaner.found if cleaner else {},
         }
         # One key for all reports: the next step sees them together.
         yield 0, report
@@ -275,9 +282,10 @@ class SummarizeUnit(beam.DoFn):
         missing: Sequence[Requirement],
         kinds: Mapping[str, str],
         payload: str = EXAMPLE,
+        cleaning: LearnedCleaning | None = None,
     ):
         self._policy, self._missing, self._kinds = policy, missing, kinds
-        self._payload = payload
+        self._payload, self._cleaning = payload, cleaning
 
     def setup(self):
         records.warm_up()
@@ -290,7 +298,8 @@ class SummarizeUnit(beam.DoFn):
         names = {requirement.feature for requirement in self._missing} | set(
             self._policy.key_features
         )
-        for _, block in _blocks(unit, self._augmenter):
+        cleaner = self._cleaning.for_unit(unit.shard) if self._cleaning else None
+        for _, block in _blocks(unit, self._augmenter, cleaner):
             features = to_features({name: block.column(name) for name in names})
             # A key feature has one value a row: the decoder has rejected the others.
             scalars = {name: features[name].flat_values for name in self._policy.key_features}

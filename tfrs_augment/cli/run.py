@@ -34,6 +34,11 @@ def add_parser(commands) -> None:
     run.add_argument(
         "--fitted", metavar="FILE", help="fitted statistics; by default fitted on the input"
     )
+    run.add_argument(
+        "--cleaning",
+        metavar="FILE",
+        help="rules to clean the rows by before, JSON (docs/cleaning.md)",
+    )
     run.add_argument("--input", required=True, nargs="+", metavar="GLOB", help="TFRecord files")
     run.add_argument("--output", required=True, metavar="FOLDER", help="where the result goes")
     run.add_argument(
@@ -109,6 +114,7 @@ def main(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     """Runs the job; options that are not ours go to Beam."""
     # Imported here, so that --help and a wrong option answer at once.
     from tfrs_augment.beam import Balance, run
+    from tfrs_augment.beam.cleaning import Cleaning
     from tfrs_augment.ops import FittedState
     from tfrs_augment.policy import AugmentationPolicy
 
@@ -134,6 +140,7 @@ def main(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
         num_shards=arguments.num_shards,
         seed=arguments.seed,
         item_features=arguments.item_features,
+        cleaning=Cleaning.load(arguments.cleaning) if arguments.cleaning else None,
         balance=balance,
         provenance=arguments.provenance,
         overwrite=arguments.overwrite,
