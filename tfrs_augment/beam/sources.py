@@ -27,6 +27,7 @@ from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.schema import Schema
 
 INPUT_FORMATS = ("tfrecord", *tables.FORMATS, "tfds")
+_TFDS_NAME_RULE = "a TFDS data set must be named as NAME[/CONFIG][:VERSION][/SPLIT]."
 
 
 def find_inputs(
@@ -95,10 +96,10 @@ def tfds_files(name: str, data_dir: str | None = None) -> list[str]:
         # Whatever its code raises: no network, no room, files to fetch by hand.
         raise DataError(f"TFDS data set '{builder_name}' cannot be prepared: {error}") from error
     splits = builder.info.splits
-    if split not in splits or "[" in split:
+    if split not in splits:
         raise InvalidArgumentError(
-            f"TFDS data set '{builder_name}' has no split '{split}', and only whole splits are read. "
-            f"{close_matches(split, splits)} Name it as '{builder_name}/SPLIT'."
+            f"TFDS data set '{builder_name}' has no split '{split}'. {close_matches(split, splits)} "
+            f"Name one as '{builder_name}/SPLIT'."
         )
     if builder.info.file_format != tfds.core.FileFormat.TFRECORD:
         raise DataError(
@@ -110,34 +111,32 @@ def tfds_files(name: str, data_dir: str | None = None) -> list[str]:
 
 def _parse_tfds_name(name: str, tfds) -> tuple[str, str]:
     """The name of the builder and that of the split, told apart by the configurations that there are."""
+    if "[" in name:
+        raise InvalidArgumentError(
+            f"only whole splits of a TFDS data set are read. Received: {name!r}."
+        )
     matched = re.fullmatch(r"(\w+)((?:/[^/:]+)*)(:[\w.*]+)?(?:/([^/:]+))?", name)
     if matched is None:
-        raise InvalidArgumentError(
-            f"a TFDS data set must be named as NAME[/CONFIG][:VERSION][/SPLIT]. Received: {name!r}."
-        )
+        raise InvalidArgumentError(_TFDS_NAME_RULE + f" Received: {name!r}.")
     dataset, middle, version, split = matched.groups()
-    parts = [part for part in middle.split("/") if part]
     try:
         configs = list(tfds.builder_cls(dataset).builder_configs)
     except tfds.core.DatasetNotFoundError as error:
         raise InvalidArgumentError(
             f"there is no TFDS data set '{dataset}'. {close_matches(dataset, tfds.list_builders())}"
         ) from error
-    config = f"/{parts.pop(0)}" if configs and parts else ""
-    if configs and config[1:] not in configs:
+    parts = [part for part in (*middle.split("/"), split) if part]
+    config = parts.pop(0) if configs and parts else ""
+    if configs and config not in configs:
         # Not the default configuration: that may be a download of gigabytes that nobody asked for.
         raise InvalidArgumentError(
             f"TFDS data set '{dataset}' needs a configuration, as '{dataset}/CONFIG'. "
-            f"Received: {name!r}. {close_matches(config[1:], configs)}"
+            f"Received: {name!r}. {close_matches(config, configs)}"
         )
-    if split is None and parts:
-        split = parts.pop(0)
-    if parts:
-        raise InvalidArgumentError(
-            "a TFDS data set must be named as NAME[/CONFIG][:VERSION][/SPLIT]. "
-            f"Received: {name!r}, which has more parts."
-        )
-    return f"{dataset}{config}{version or ''}", split or "train"
+    if len(parts) > 1:
+        raise InvalidArgumentError(_TFDS_NAME_RULE + f" Received: {name!r}, which has more parts.")
+    builder = "/".join(part for part in (dataset, config) if part) + (version or "")
+    return builder, parts[0] if parts else "train"
 
 
 def table_schema(

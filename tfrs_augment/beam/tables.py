@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import re
-import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -103,18 +102,20 @@ def read_columns(
 @contextlib.contextmanager
 def _open(file: InputFile, file_format: str):
     """Opens a file, inflated; what goes wrong while it is read is told with its name."""
-    gzip = file.compression == "gzip" and file_format == "csv"
-    compression = CompressionTypes.GZIP if gzip else CompressionTypes.UNCOMPRESSED
     try:
-        with FileSystems.open(file.path, compression_type=compression) as stream:
-            yield stream
+        with FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+            if file_format == "csv" and file.compression == "gzip":
+                # PyArrow takes Beam's own inflating stream for closed.
+                yield pa.CompressedInputStream(stream, "gzip")
+            else:
+                yield stream
     except pa.ArrowException as error:
         message = _conversion_message(file, str(error))
         if message is None:
             what = "CSV" if file_format == "csv" else "Parquet"
             message = f"{what} file '{file.path}' cannot be read: {error}"
         raise DataError(message) from error
-    except (BeamIOError, OSError, EOFError, zlib.error) as error:
+    except (BeamIOError, OSError) as error:
         raise DataError(f"input file '{file.path}' cannot be read: {error}") from error
 
 
@@ -143,7 +144,10 @@ def _conversion_message(file: InputFile, error: str) -> str | None:
     if found is None:
         return None
     column, row, kind, value = found.groups()
-    with FileSystems.open(file.path) as stream:
+    compression = (
+        CompressionTypes.GZIP if file.compression == "gzip" else CompressionTypes.UNCOMPRESSED
+    )
+    with FileSystems.open(file.path, compression_type=compression) as stream:
         header = stream.readline().decode("utf-8-sig", "replace")
     names = next(csv.reader([header], delimiter=_delimiter(file)))
     return (
