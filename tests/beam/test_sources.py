@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 
 import tfrs_augment as aug
 from tests.beam import rows
+from tfrs_augment import cli
 from tfrs_augment.beam import sources
 from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError
 
@@ -239,6 +240,21 @@ def test_errors_of_parquet(tmp_path):
 def test_bad_arguments(tmp_path, arguments, message):
     with pytest.raises(InvalidArgumentError, match=message):
         run(tmp_path / "in", tmp_path / "out", **arguments)
+
+
+def test_the_command_line(expected, data_dir, tmp_path, capsys):
+    POLICY.save(tmp_path / "policy.json")
+    write_csv(tmp_path / "in.csv", range(ROWS))
+    common = ["run", "--policy", str(tmp_path / "policy.json"), "--quiet"]
+    table = ["--input", str(tmp_path / "in.csv"), "--input_format", "csv"]
+    assert cli.main([*common, *table, "--output", str(tmp_path / "out")]) == 0
+    assert rows.counted(tmp_path / "out") == rows.counted(expected)
+    shop = ["--tfds", f"{SHOP}/train", "--tfds_data_dir", data_dir]
+    assert cli.main([*common, *shop, "--output", str(tmp_path / "shop")]) == 2
+    assert "names feature 'movie_id'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main([*common, *shop, *table, "--output", str(tmp_path / "both")])
+    assert "not allowed with argument" in capsys.readouterr().err
 
 
 SHOP = "simulated_shop/tiny-interactions"

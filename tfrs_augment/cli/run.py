@@ -8,6 +8,8 @@ from collections.abc import Sequence
 _RUN_EXAMPLES = """\
 examples:
   tfrs-augment run --policy policy.json --input 'in/*.tfrecord.gz' --output out --copies 2
+  tfrs-augment run --policy policy.json --input 'in/*.csv' --input_format csv --output out
+  tfrs-augment run --policy policy.json --tfds movielens/100k-ratings --output out
   tfrs-augment run --policy policy.json --input 'in/*.tfrecord' --output out \\
       --direct_num_workers 2 --direct_running_mode multi_processing
   tfrs-augment run --policy policy.json --input 'gs://b/in/*' --output gs://b/out \\
@@ -25,7 +27,7 @@ def add_parser(commands) -> None:
     run = commands.add_parser(
         "run",
         help="write augmented copies of TFRecords, as a Beam job",
-        description="Writes augmented copies of TFRecords of tf.train.Example.",
+        description="Writes augmented copies of rows as TFRecords of tf.train.Example.",
         epilog=_RUN_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -39,7 +41,28 @@ def add_parser(commands) -> None:
         metavar="FILE",
         help="rules to clean the rows by before, JSON (docs/cleaning.md)",
     )
-    run.add_argument("--input", required=True, nargs="+", metavar="GLOB", help="TFRecord files")
+    source = run.add_mutually_exclusive_group(required=True)
+    source.add_argument("--input", nargs="+", metavar="GLOB", help="files to read")
+    source.add_argument(
+        "--tfds",
+        metavar="NAME",
+        help="a data set of TensorFlow Datasets: NAME[/CONFIG][:VERSION][/SPLIT]",
+    )
+    run.add_argument(
+        "--tfds_data_dir", metavar="FOLDER", help="where TensorFlow Datasets keeps prepared data"
+    )
+    run.add_argument(
+        "--input_format",
+        default="tfrecord",
+        choices=("tfrecord", "csv", "parquet"),
+        help="of the files (default tfrecord); tables are first written as TFRecords, in a pass more",
+    )
+    run.add_argument(
+        "--payload",
+        default="example",
+        choices=("example", "sequence_example"),
+        help="what TFRecords hold (default example); sequence_example is slower",
+    )
     run.add_argument("--output", required=True, metavar="FOLDER", help="where the result goes")
     run.add_argument(
         "--copies", type=int, default=1, metavar="N", help="augmented rows a row (default 1)"
@@ -131,7 +154,10 @@ def main(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
         )
     report = run(
         policy,
-        input=arguments.input,
+        input=arguments.tfds or arguments.input,
+        input_format="tfds" if arguments.tfds else arguments.input_format,
+        payload=arguments.payload,
+        tfds_data_dir=arguments.tfds_data_dir,
         output=arguments.output,
         copies=arguments.copies,
         include_originals=arguments.include_originals,
