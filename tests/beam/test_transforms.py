@@ -16,6 +16,7 @@ from apache_beam.transforms.window import FixedWindows, GlobalWindows, Timestamp
 
 import tfrs_augment as aug
 from tests.beam import rows
+from tfrs_augment.beam import cleaning
 from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError
 from tfrs_augment.schema import Schema
 
@@ -132,6 +133,47 @@ def test_refused_records_come_out_with_their_reasons(done, schema):
     assert {element.record for element in rejected} == set(bad)
     for element in rejected:
         assert bad[element.record] in element.reason
+
+
+def test_cleaning_gives_the_rows_of_the_job(done, schema, tmp_path):
+    _, policy = done
+    rules = cleaning.Cleaning(
+        [
+            cleaning.RangeOutliers("age", low=15, high=50),
+            cleaning.MissingFill("genres", by="constant", value="none"),
+        ]
+    )
+    records = [rows.example(**rows.row(i)) for i in range(60)]
+    rows.write(tmp_path / "in.tfrecord", records)
+    aug.beam.run(
+        policy,
+        input=str(tmp_path / "in.tfrecord"),
+        output=str(tmp_path / "out"),
+        cleaning=rules,
+        progress=False,
+    )
+
+    def build(p):
+        cleaned, dropped = (
+            p | beam.Create(records) | aug.beam.CleanExamples(rules, schema=schema, buffer_rows=7)
+        )
+        augmented, rejected = cleaned | aug.beam.AugmentExamples(policy, schema=schema)
+        return augmented, rejected, dropped
+
+    augmented, rejected, dropped = collected(build)
+    assert collections.Counter(augmented) == rows.counted(tmp_path / "out")
+    assert rejected == []
+    outliers = [r for r in records if not 15 <= rows.values(r)["age"][0] <= 50]
+    assert sorted(element.record for element in dropped) == sorted(outliers)
+    assert all("age" in element.reason for element in dropped)
+
+
+def test_rules_that_learn_from_the_whole_data_are_refused(schema):
+    rules = cleaning.Cleaning([cleaning.ExactDuplicates()])
+    with pytest.raises(InvalidArgumentError, match="judge a row by itself.*ExactDuplicates"):
+        aug.beam.CleanExamples(rules, schema=schema)
+    with pytest.raises(InvalidArgumentError, match="`cleaning` must be"):
+        aug.beam.CleanExamples("rules.json", schema=schema)
 
 
 def test_damage_in_a_file_comes_out_with_its_place(tmp_path):

@@ -7,22 +7,34 @@ columns by one TensorFlow function and writes its shard beside its final place.
 from tfrs_augment.beam.balance import Balance
 from tfrs_augment.beam.fit import fit
 from tfrs_augment.beam.job import JobReport, run
+from tfrs_augment.beam.statistics import DataStatistics, FeatureStatistics, inspect
 from tfrs_augment.beam.transforms import (
     AugmentExamples,
+    CleanExamples,
     ReadExamples,
     Rejected,
     WriteExamples,
     infer_schema,
 )
+from tfrs_augment.beam.validation import Finding, validate
+from tfrs_augment.beam.verification import Verification, verify
 
 __all__ = [
     "AugmentExamples",
     "Balance",
+    "CleanExamples",
+    "DataStatistics",
+    "FeatureStatistics",
+    "Finding",
     "JobReport",
     "ReadExamples",
     "Rejected",
+    "Verification",
     "WriteExamples",
     "fit",
     "infer_schema",
+    "inspect",
     "run",
+    "validate",
+    "verify",
 ]

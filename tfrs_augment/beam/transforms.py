@@ -1,4 +1,4 @@
-"""PTransforms for pipelines of your own: read, augment and write serialized tf.train.Examples.
+"""PTransforms for pipelines of your own: read, clean, augment and write serialized tf.train.Examples.
 
 They give the rows of `aug.beam.run`, at a cost of some tens of microseconds an element: Beam handles every
 record alone here, where the job's unit of work is a file. Transforms that refuse records have two outputs,
@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import apache_beam as beam
+import numpy as np
 from apache_beam.coders import BytesCoder
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.pvalue import TaggedOutput
@@ -26,6 +27,8 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from tfrs_augment import records
 from tfrs_augment.beam import files, sources, tables
+from tfrs_augment.beam.cleaning import Cleaning
+from tfrs_augment.beam.cleaning_units import LearnedCleaning
 from tfrs_augment.beam.job import check_arguments
 from tfrs_augment.beam.sequences import EXAMPLE, PAYLOADS, payloads_of
 from tfrs_augment.beam.units import frames_of, peek, plan, shared_augmenter
@@ -196,51 +199,100 @@ class AugmentExamples(beam.PTransform):
             raise InvalidArgumentError(
                 f"`payload` must be one of {PAYLOADS}. Received: payload={payload!r}."
             )
-        if not isinstance(buffer_rows, int) or buffer_rows < 1:
-            raise InvalidArgumentError(
-                f"`buffer_rows` must be an integer of at least 1. Received: buffer_rows={buffer_rows!r}."
-            )
-        if not isinstance(schema, Schema):
-            raise InvalidArgumentError(
-                "`schema` must be a Schema, such as aug.beam.infer_schema(pattern). "
-                f"Received: schema={schema!r}."
-            )
+        _check_buffered(schema, buffer_rows)
         if missing := policy.missing_requirements():
             raise InvalidArgumentError(
                 f"`policy` must be fitted, for a stream has no end to fit on. Missing: {missing[0]}. "
                 "Pass policy.with_fitted(state), with the state of aug.beam.fit."
             )
         policy.check(schema)
-        self._fn = _AugmentBuffered(
+        self._fn = _Augment(
+            buffer_rows,
             policy=policy,
             kinds=dict(schema.kinds),
             copies=copies,
             include_originals=include_originals,
             provenance=provenance,
             payload=payload,
-            buffer_rows=buffer_rows,
         )
 
     def expand(self, examples):
         return examples | "Augment" >> beam.ParDo(self._fn).with_outputs(REJECTED, main="augmented")
 
 
-class _AugmentBuffered(beam.DoFn):
-    """Serialized records -> themselves and their copies, a buffer at a time."""
+class CleanExamples(beam.PTransform):
+    """Applies cleaning rules to a PCollection of serialized tf.train.Examples, before `AugmentExamples`.
 
-    def __init__(self, **arguments):
-        self._arguments = arguments
+    Rules that learn from the whole data (duplicates, quartiles, bots, means) are for the job alone, since a
+    bundle does not know the others.
+
+    Args:
+      cleaning: the rules.
+      schema: the features' kinds, for at least those that the rules name; see `infer_schema`.
+      buffer_rows: as of `AugmentExamples`.
+
+    Returns:
+      Two PCollections: `bytes`, the rows that are left, and `Rejected`, those that a rule dropped.
+
+    Raises:
+      InvalidArgumentError: an argument breaks its rule, or a rule learns from the whole data.
+      UnknownFeatureError: a rule names a feature that the schema does not have.
+      DataError: a feature is of a kind that its rule does not take.
+    """
+
+    def __init__(self, cleaning: Cleaning, *, schema: Schema, buffer_rows: int = 4096):
+        super().__init__()
+        if not isinstance(cleaning, Cleaning):
+            raise InvalidArgumentError(
+                f"`cleaning` must be an aug.beam.cleaning.Cleaning. Received: cleaning={cleaning!r}."
+            )
+        _check_buffered(schema, buffer_rows)
+        if learning := cleaning.next_pass(()):
+            raise InvalidArgumentError(
+                "`cleaning` must hold rules that judge a row by itself, for a bundle does not know the "
+                f"whole data. Received: {cleaning.rules[learning[0]]}. Pass it to aug.beam.run instead."
+            )
+        cleaning.check(schema)
+        kinds = {name: records.KINDS[schema.kinds[name]] for name in cleaning.features}
+        self._fn = _Clean(buffer_rows, cleaning=LearnedCleaning(cleaning, kinds))
+
+    def expand(self, examples):
+        return examples | "Clean" >> beam.ParDo(self._fn).with_outputs(REJECTED, main="cleaned")
+
+
+def _check_buffered(schema: Schema, buffer_rows: int) -> None:
+    if not isinstance(buffer_rows, int) or buffer_rows < 1:
+        raise InvalidArgumentError(
+            f"`buffer_rows` must be an integer of at least 1. Received: buffer_rows={buffer_rows!r}."
+        )
+    if not isinstance(schema, Schema):
+        raise InvalidArgumentError(
+            "`schema` must be a Schema, such as aug.beam.infer_schema(pattern). "
+            f"Received: schema={schema!r}."
+        )
+
+
+class _Buffered(beam.DoFn):
+    """Serialized records -> what `work` makes of a buffer of them, in the windows that they came in."""
+
+    def __init__(self, buffer_rows: int, **arguments):
+        self._buffer_rows, self._arguments = buffer_rows, arguments
 
     def setup(self):
-        a = self._arguments
         records.warm_up()
-        self._augmenter = shared_augmenter(
-            a["policy"], a["kinds"], a["provenance"], payload=a["payload"]
-        )
-        self._counters = {
-            name: beam.metrics.Metrics.counter("tfrs_augment", name)
-            for name in ("read", REJECTED, "made")
-        }
+
+    def work(
+        self, frames: records.Frames
+    ) -> tuple[list[records.Rejection], Iterable[tuple[np.ndarray, np.ndarray]]]:
+        """What a buffer gives.
+
+        Args:
+          frames: the records; their `file_offsets` are their numbers.
+
+        Returns:
+          The rejections, by number; and pairs of numbers and framed records made of those.
+        """
+        raise TypeError(f"{type(self).__name__} must define work(frames).")
 
     def start_bundle(self):
         self._buffer: list[WindowedValue] = []
@@ -254,7 +306,7 @@ class _AugmentBuffered(beam.DoFn):
             )
         self._buffer.append(WindowedValue(record, timestamp, [window]))
         self._bytes += len(record)
-        if len(self._buffer) >= self._arguments["buffer_rows"] or self._bytes >= MAX_BUFFER_BYTES:
+        if len(self._buffer) >= self._buffer_rows or self._bytes >= MAX_BUFFER_BYTES:
             yield from self._flush()
 
     def finish_bundle(self):
@@ -265,31 +317,50 @@ class _AugmentBuffered(beam.DoFn):
         if not buffer:
             return
         frames = records.Frames.from_payloads([element.value for element in buffer])
-        # An element's number in place of an offset in a file.
-        frames = dataclasses.replace(frames, file_offsets=range(len(buffer)))
-        block = self._augmenter.decode(frames)
-        self._counters["read"].inc(len(buffer))
-        self._counters[REJECTED].inc(len(block.rejected))
-        for rejection in block.rejected:
+        frames = dataclasses.replace(frames, file_offsets=np.arange(len(buffer)))
+        rejected, made = self.work(frames)
+        _count("read", len(buffer))
+        _count(REJECTED, len(rejected))
+        for rejection in rejected:
             element = buffer[rejection.offset]
-            rejected = Rejected(element.value, rejection.reason)
-            yield TaggedOutput(REJECTED, element.with_value(rejected))
-        if not block.n:
-            return
-        sources_of_rows = [buffer[number] for number in block.file_offsets.tolist()]
+            refused = Rejected(element.value, rejection.reason)
+            yield TaggedOutput(REJECTED, element.with_value(refused))
+        for numbers, framed in made:
+            for number, payload in zip(numbers.tolist(), payloads_of(framed), strict=True):
+                yield buffer[number].with_value(payload)
+
+
+def _count(name: str, count: int) -> None:
+    beam.metrics.Metrics.counter("tfrs_augment", name).inc(count)
+
+
+class _Augment(_Buffered):
+    def setup(self):
+        super().setup()
+        a = self._arguments
+        self._augmenter = shared_augmenter(
+            a["policy"], a["kinds"], a["provenance"], payload=a["payload"]
+        )
+
+    def work(self, frames):
+        block = self._augmenter.decode(frames)
+        return block.rejected, self._made(block) if block.n else ()
+
+    def _made(self, block):
         if self._arguments["include_originals"]:
-            framed = self._augmenter.originals(block)
-            yield from _in_windows(sources_of_rows, framed)
+            yield block.file_offsets, self._augmenter.originals(block)
         for draw in range(self._arguments["copies"]):
             framed, _ = self._augmenter.augment(block, draw)
-            self._counters["made"].inc(block.n)
-            yield from _in_windows(sources_of_rows, framed)
+            _count("made", block.n)
+            yield block.file_offsets, framed
 
 
-def _in_windows(elements: Sequence[WindowedValue], framed) -> Iterator[WindowedValue]:
-    """Records with the timestamps and windows of the elements that they come from."""
-    for element, payload in zip(elements, payloads_of(framed), strict=True):
-        yield element.with_value(payload)
+class _Clean(_Buffered):
+    def work(self, frames):
+        cleaner = self._arguments["cleaning"].for_unit(0)
+        cleaned = cleaner.clean(frames, 0).frames()
+        begin, end = cleaned.offsets[0], cleaned.offsets[-1]
+        return cleaned.rejected, [(cleaned.file_offsets, cleaned.data[begin:end])]
 
 
 class WriteExamples(beam.PTransform):
