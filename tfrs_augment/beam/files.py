@@ -185,11 +185,12 @@ def prepare_file(path: str, staged: str, overwrite: bool) -> Iterator[None]:
       OutputError: `path` is there and `overwrite` is not set, or it cannot be written.
     """
     with _as_output_error(path):
-        if FileSystems.exists(path) and not overwrite:
-            raise OutputError(
-                f"`output` '{path}' is there already. "
-                "Pass overwrite (--overwrite) to replace it, or choose another name."
-            )
+        refused = FileSystems.exists(path) and not overwrite
+    if refused:
+        raise OutputError(
+            f"`output` '{path}' is there already. "
+            "Pass overwrite (--overwrite) to replace it, or choose another name."
+        )
     with Writer(staged) as probe:
         probe.write(b"")
     try:
