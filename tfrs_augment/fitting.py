@@ -189,6 +189,8 @@ class Fitter:
     """
 
     def __init__(self, requirements: Iterable[Requirement]):
+        self.parts = 0
+        """How many parts of the data it holds, where whoever merges counts them."""
         self._summaries = {}
         for requirement in requirements:
             if requirement.statistic not in SUMMARIES:
@@ -221,6 +223,7 @@ class Fitter:
 
     def merge(self, other: Fitter) -> None:
         """Adds what a fitter of the same requirements collected elsewhere."""
+        self.parts += other.parts
         for requirement, summary in self._summaries.items():
             summary.merge(other._summaries[requirement])
 

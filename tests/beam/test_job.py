@@ -219,3 +219,22 @@ def test_plan_divides_files_and_blocks():
     assert [(unit.files[0].path, unit.part, unit.parts) for unit in units] == [
         ("f0", 0, 3), ("f0", 1, 3), ("f0", 2, 3), ("f1", 0, 2), ("f1", 1, 2),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", ["AugmentUnit", "SummarizeUnit"])
+@pytest.mark.parametrize("lost", [{1}, {0, 1, 2}])
+def test_work_that_a_runner_loses_is_an_error_and_no_result(
+    done, tmp_path, monkeypatch, step, lost
+):
+    from tfrs_augment.beam import units
+
+    original = getattr(units, step).process
+
+    def process(self, keyed):
+        if keyed[0] not in lost:
+            yield from original(self, keyed)
+
+    monkeypatch.setattr(getattr(units, step), "process", process)
+    with pytest.raises(OutputError, match="of 3 units of work"):
+        run(done[0], tmp_path / "out", num_shards=3)
+    assert not (tmp_path / "out" / "manifest.json").exists()

@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Iterable, Sequence
 
 import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from tfrs_augment.beam import files
 from tfrs_augment.beam.cleaning_units import LearnedCleaning
-from tfrs_augment.beam.pipelines import pipeline_options, run_pipeline
+from tfrs_augment.beam.pipelines import check_complete, pipeline_options, run_pipeline
 from tfrs_augment.beam.sequences import EXAMPLE
 from tfrs_augment.beam.units import SummarizeUnit, Unit, peek, plan
 from tfrs_augment.fitting import Fitter
@@ -102,11 +103,18 @@ def fit_units(
             | "Summarize"
             >> beam.ParDo(SummarizeUnit(policy, missing, dict(schema.kinds), payload, cleaning))
             | "Merge" >> beam.CombinePerKey(functools.partial(_merge, missing))
-            | "Save" >> beam.MapTuple(lambda _, fitter: fitter.state().save(path))
+            | "Save" >> beam.MapTuple(functools.partial(_save, path, len(units)))
         ),
     )
+    if not FileSystems.exists(path):
+        check_complete(0, len(units))
     held = policy.fitted.arrays if policy.fitted is not None else {}
     return FittedState({**held, **FittedState.load(path).arrays})
+
+
+def _save(path: str, units: int, _: int, fitter: Fitter) -> None:
+    check_complete(fitter.parts, units)
+    fitter.state().save(path)
 
 
 def _merge(requirements: Sequence[Requirement], fitters: Iterable[Fitter]) -> Fitter:

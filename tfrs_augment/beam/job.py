@@ -16,7 +16,7 @@ from tfrs_augment.beam.blocks import PROVENANCE, WEIGHT
 from tfrs_augment.beam.cleaning import Cleaning
 from tfrs_augment.beam.cleaning_passes import learn
 from tfrs_augment.beam.fit import fit_units
-from tfrs_augment.beam.pipelines import pipeline_options, run_pipeline
+from tfrs_augment.beam.pipelines import check_complete, pipeline_options, run_pipeline
 from tfrs_augment.beam.progress import Progress
 from tfrs_augment.beam.sequences import EXAMPLE, PAYLOADS
 from tfrs_augment.beam.units import (
@@ -219,6 +219,7 @@ def run(
                 item_features=tuple(item_features),
                 provenance=provenance,
                 balance=balance,
+                units=len(units),
                 started=started,
                 payload=payload,
                 cleaning=learned,
@@ -237,7 +238,10 @@ def run(
     except BaseException:
         files.discard(staging)
         raise
-    return JobReport(output, files.read_manifest(output))
+    manifest = files.read_manifest(output)
+    if manifest is None:
+        check_complete(0, len(units))
+    return JobReport(output, manifest)
 
 
 def _check_cleaning(cleaning: Cleaning | None, payload: str) -> None:
@@ -297,6 +301,7 @@ class Publish(beam.DoFn):
     def process(self, keyed: tuple[int, Iterable[dict]]):
         job = self._job
         reports = sorted(keyed[1], key=lambda report: report["shard"])
+        check_complete(len({report["shard"] for report in reports}), job.units)
         counts = {name: sum(report["counts"][name] for report in reports) for name in COUNTS}
         rejected = [report for report in reports if report["rejected"]]
         if counts["rejected"] and counts["rejected"] == counts["read"]:

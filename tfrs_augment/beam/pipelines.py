@@ -8,6 +8,7 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from tfrs_augment.beam.errors import original_error
+from tfrs_augment.errors import OutputError
 
 
 def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
@@ -17,6 +18,19 @@ def pipeline_options(beam_args: Sequence[str]) -> PipelineOptions:
         # DirectRunner would first look for a binary to download; this is the local engine by its name.
         options.view_as(StandardOptions).runner = "FnApiRunner"
     return options
+
+
+def check_complete(done: int, planned: int) -> None:
+    """Checks that a runner has done each unit of work exactly once, for some lose elements in silence.
+
+    Raises:
+      OutputError: it has not.
+    """
+    if done != planned:
+        raise OutputError(
+            f"the runner did {done} of {planned} units of work, so the result would be incomplete and is not "
+            "written. Use another runner, or another --direct_running_mode than multi_threading."
+        )
 
 
 def run_pipeline(options: PipelineOptions, build: Callable[[beam.Pipeline], object]) -> None:

@@ -78,6 +78,7 @@ class Job:
     item_features: tuple[str, ...]
     provenance: bool
     balance: Balance | None
+    units: int
     started: float
     payload: str = EXAMPLE
     cleaning: LearnedCleaning | None = None
@@ -295,6 +296,7 @@ class SummarizeUnit(beam.DoFn):
     def process(self, keyed: tuple[int, Iterable[Unit]]):
         (unit,) = keyed[1]
         fitter = Fitter(self._missing)
+        fitter.parts = 1
         names = {requirement.feature for requirement in self._missing} | set(
             self._policy.key_features
         )
