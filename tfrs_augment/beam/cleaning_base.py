@@ -224,15 +224,22 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, str | int) and not isinstance(value, bool)
 
 
+def _is_utf8(value: str) -> bool:
+    # Half of a surrogate pair stands for a byte that is no UTF-8; no JSON file could hold it.
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def check_value(rule: Rule, argument: str, value: Any, kind: str) -> None:
     """Checks that a given value is of the feature's kind."""
     fits = {
-        "bytes": isinstance(value, str),
+        "bytes": isinstance(value, str) and _is_utf8(value),
         "int64": is_whole(value) and not isinstance(value, str) and -(1 << 63) <= value < 1 << 63,
         "float": is_number(value),
     }
     if not fits[kind]:
-        raise rule.invalid(argument, f"must fit '{rule.feature}', which is of kind {kind}", value)
+        raise rule.invalid(
+            argument, f"must fit '{rule.feature}', of kind {kind} (text in UTF-8)", value
+        )
 
 
 def rule_from_config(config: Mapping[str, Any], where: str) -> Rule:

@@ -9,7 +9,6 @@ share and by a unit's finds.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import io
 import json
 import uuid
@@ -39,7 +38,7 @@ def learn(
     staging: str,
     run_pipeline: Callable[[Callable[[beam.Pipeline], Any]], None],
 ) -> LearnedCleaning:
-    """Lets the rules learn: as many passes over the data as they need.
+    """Lets the rules learn, in one pipeline with as many passes over the data as they need.
 
     Args:
       cleaning: the rules.
@@ -48,51 +47,66 @@ def learn(
       staging: the folder to stage in.
       run_pipeline: runs what a function builds on a pipeline.
     """
-    codes = {name: records.KINDS[kinds[name]] for name in cleaning.features}
+    known = LearnedCleaning(
+        cleaning, {name: records.KINDS[kinds[name]] for name in cleaning.features}
+    )
+    if not cleaning.next_pass(()):
+        return known
+    path = files.join(staging, "learned")
+    run_pipeline(lambda pipeline: _build(pipeline, known, units, path))
+    with files.open_input(files.InputFile(path, 0, "none")) as stream:
+        return known.with_results(json.loads(stream.read()))
+
+
+def _build(pipeline: beam.Pipeline, known: LearnedCleaning, units: Sequence[Unit], path: str):
+    """The passes, one after the other: each gets the results of those before as a side input."""
+    cleaning = known.cleaning
     total = sum(file.size * (4 if file.compression == "gzip" else 1) / unit.parts
                 for unit in units for file in unit.files)  # fmt: skip
     partitions = min(max(1, round(total / BYTES_A_PARTITION)), _MAX_PARTITIONS)
-    known = LearnedCleaning(cleaning, codes)
-    done: set[int] = set()
-    while numbers := cleaning.next_pass(done):
-        path = files.join(staging, f"learned-{numbers[0]}")
-        survey = SurveyUnit(known, numbers, partitions)
-        run_pipeline(lambda p: _pass(p, survey, units, known, path))  # noqa: B023
-        with files.open_input(files.InputFile(path, 0, "none")) as stream:
-            results = json.loads(stream.read())
-        learned, tokens = dict(known.learned), dict(known.tokens)
-        for kind, number, *more in results:
-            if kind == "learned":
-                learned[number] = more[0]
-            else:
-                tokens.setdefault(number, {})[more[0]] = more[1]
-        known = dataclasses.replace(known, learned=learned, tokens=tokens)
-        done.update(numbers)
-    return known
-
-
-def _pass(pipeline, survey: SurveyUnit, units, known: LearnedCleaning, path: str):
-    surveyed = (
+    spread = (
         pipeline
         | "Units" >> beam.Create([(unit.shard, unit) for unit in units])
         | "Spread" >> beam.GroupByKey()
-        | "Survey" >> beam.ParDo(survey).with_outputs(SurveyUnit.SUMMARIES, main="messages")
     )
-    learned = (
-        surveyed[SurveyUnit.SUMMARIES]
-        | "Merge" >> beam.CombinePerKey(_merge)
-        | "Learn" >> beam.MapTuple(_Learn(known.cleaning))
-    )
-    tokens = (
-        surveyed.messages
-        | "Meet" >> beam.GroupByKey()
-        | "Judge" >> beam.ParDo(Judge(known.cleaning))
-        | "Back" >> beam.GroupByKey()
-        | "Stage" >> beam.MapTuple(_Stage(path))
-    )
-    start = pipeline | "Even nothing" >> beam.Create([(0, None)])
-    results = (learned, tokens, start) | beam.Flatten() | "Collect" >> beam.GroupByKey()
-    return results | "Save" >> beam.MapTuple(_Save(path))
+    results = pipeline | "Nothing known" >> beam.Create([[]])
+    done: set[int] = set()
+    while numbers := cleaning.next_pass(done):
+        name = f"pass {len(done)}"
+        survey = SurveyUnit(known, numbers, partitions)
+        surveyed = spread | f"Survey, {name}" >> beam.ParDo(
+            survey, beam.pvalue.AsSingleton(results)
+        ).with_outputs(SurveyUnit.SUMMARIES, main="messages")
+        learned = (
+            surveyed[SurveyUnit.SUMMARIES]
+            | f"Merge, {name}" >> beam.CombinePerKey(_merge)
+            | f"Learn, {name}" >> beam.MapTuple(_Learn(cleaning))
+        )
+        tokens = (
+            surveyed.messages
+            | f"Meet, {name}" >> beam.GroupByKey()
+            | f"Judge, {name}" >> beam.ParDo(Judge(cleaning))
+            | f"Back, {name}" >> beam.GroupByKey()
+            | f"Stage, {name}" >> beam.MapTuple(_Stage(path))
+        )
+        before = results | f"Before, {name}" >> beam.FlatMap(_keyed)
+        results = (
+            (before, learned, tokens)
+            | f"All, {name}" >> beam.Flatten()
+            | f"Collect, {name}" >> beam.GroupByKey()
+            | f"List, {name}" >> beam.MapTuple(_listed)
+        )
+        done.update(numbers)
+    return results | "Save" >> beam.Map(_Save(path))
+
+
+def _keyed(results: list[list]) -> list[tuple[int, list | None]]:
+    # None, so that there is a result even where no rule has one.
+    return [(0, None), *((0, result) for result in results)]
+
+
+def _listed(_: int, results: Iterable[list | None]) -> list[list]:
+    return [result for result in results if result is not None]
 
 
 class SurveyUnit(beam.DoFn):
@@ -106,10 +120,10 @@ class SurveyUnit(beam.DoFn):
     def setup(self):
         records.warm_up()
 
-    def process(self, keyed):
+    def process(self, keyed: tuple[int, Iterable[Unit]], results: list[list]):
         (unit,) = keyed[1]
         rules = self._known.cleaning.rules
-        cleaner = self._known.for_unit(unit.shard)
+        cleaner = self._known.with_results(results).for_unit(unit.shard)
         summaries = {i: rules[i].summary() for i in self._numbers if rules[i].learns == "summary"}
         waiting: dict[int, list] = {i: [] for i in self._numbers if i not in summaries}
         for number, file in enumerate(unit.files):
@@ -199,11 +213,11 @@ class _Stage:
 
 
 class _Save:
-    """(0, all results) -> a JSON file of them."""
+    """All results -> a JSON file of them."""
 
     def __init__(self, path: str):
         self._path = path
 
-    def __call__(self, _: int, results: Iterable[list | None]) -> None:
+    def __call__(self, results: list[list]) -> None:
         with files.Writer(self._path) as file:
-            file.write(json.dumps([result for result in results if result is not None]).encode())
+            file.write(json.dumps(results).encode())

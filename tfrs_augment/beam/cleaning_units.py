@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,17 @@ class LearnedCleaning:
     kinds: Mapping[str, int]
     learned: Mapping[int, Learned] = dataclasses.field(default_factory=dict)
     tokens: Mapping[int, Mapping[int, str]] = dataclasses.field(default_factory=dict)
+
+    def with_results(self, results: Iterable[Sequence[Any]]) -> LearnedCleaning:
+        """With what passes have found: ("learned", rule, what) and ("tokens", rule, shard, path)."""
+        learned: dict[int, Learned] = {}
+        tokens: dict[int, dict[int, str]] = {}
+        for kind, number, *found in results:
+            if kind == "learned":
+                learned[number] = found[0]
+            else:
+                tokens.setdefault(number, {})[found[0]] = found[1]
+        return dataclasses.replace(self, learned=learned, tokens=tokens)
 
     def for_unit(self, shard: int) -> UnitCleaner:
         """What cleans the blocks of a unit."""

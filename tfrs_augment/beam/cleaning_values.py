@@ -161,8 +161,8 @@ def _bound(rule: RangeOutliers | IqrOutliers, rows: Rows, low, high) -> int:
         values = values.astype(np.float64)
         # The float32 within the range that is nearest to the bound: what is clipped is no outlier again.
         small, large = np.float32(least), np.float32(most)
-        small = np.nextafter(small, np.float32(np.inf)) if small < least else small
-        large = np.nextafter(large, np.float32(-np.inf)) if large > most else large
+        small = np.nextafter(small, np.float32(np.inf)) if float(small) < least else small
+        large = np.nextafter(large, np.float32(-np.inf)) if float(large) > most else large
     found = rows_with(column, (values < least) | (values > most))
     if not found.any():
         return 0
