@@ -10,13 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 import tfrs_augment as aug
 from tests.beam import rows
 from tfrs_augment import cli
 from tfrs_augment.beam import sources
-from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError
+from tfrs_augment.errors import (
+    DataError,
+    InvalidArgumentError,
+    OutputError,
+    UnknownFeatureError,
+)
 
 ROWS = 400
 
@@ -214,6 +218,21 @@ def test_files_must_agree_and_their_errors_come_out_of_the_workers(tmp_path, sec
     assert leftovers(tmp_path / "out") == []
 
 
+@pytest.mark.parametrize("lost", [{1}, {0, 1}])
+def test_a_table_that_the_runner_loses_is_an_error(tmp_path, monkeypatch, lost):
+    for name in "ab":
+        write_csv(tmp_path / f"{name}.csv", range(10))
+    process = sources.ConvertFile.process
+
+    def lose(self, keyed):
+        return iter(()) if keyed[0] in lost else process(self, keyed)
+
+    monkeypatch.setattr(sources.ConvertFile, "process", lose)
+    with pytest.raises(OutputError, match=f"did {2 - len(lost)} of 2 units"):
+        run(tmp_path / "*.csv", tmp_path / "out", input_format="csv")
+    assert leftovers(tmp_path / "out") == []
+
+
 def test_errors_of_parquet(tmp_path):
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 no parquet file PAR1")
     with pytest.raises(DataError, match="Parquet file '.*bad.parquet' cannot be read"):
@@ -267,6 +286,8 @@ def data_dir(tmp_path_factory) -> str:
 
 @pytest.mark.parametrize("name", [SHOP, f"{SHOP}:1.0.0/train"])
 def test_the_shop_by_its_tfds_name(data_dir, tmp_path, name):
+    import tensorflow_datasets as tfds
+
     policy = aug.AugmentationPolicy(
         [aug.ops.IdDropout("item_id", rate=0.5)], key_features=("user_id", "item_id", "timestamp")
     )
@@ -309,6 +330,11 @@ def test_the_shop_by_its_tfds_name(data_dir, tmp_path, name):
 def test_unknown_tfds_names(data_dir, name, message):
     with pytest.raises(InvalidArgumentError, match=message):
         sources.tfds_files(name, data_dir)
+
+
+def test_a_data_set_that_beam_makes_is_prepared(tmp_path):
+    (path,) = sources.tfds_files("simulated_shop_log/1k-users", str(tmp_path))
+    assert pathlib.Path(path).stat().st_size > 1000
 
 
 def test_a_data_set_that_cannot_be_prepared_is_an_error(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from tfrs_augment import records
 from tfrs_augment.beam import files, tables
-from tfrs_augment.beam.pipelines import run_pipeline
+from tfrs_augment.beam.pipelines import check_complete, pipeline_options, run_pipeline
 from tfrs_augment.errors import DataError, InvalidArgumentError, close_matches
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.schema import Schema
@@ -73,7 +73,7 @@ def tfds_files(name: str, data_dir: str | None = None) -> list[str]:
 
     Args:
       name: NAME[/CONFIG][:VERSION][/SPLIT], such as "movielens/100k-ratings" or "mnist/test"; the split is
-        "train" by default. "simulated_shop" is known too.
+        "train" by default. "simulated_shop" and "simulated_shop_log" are known too.
       data_dir: where prepared data are kept; None is TFDS's default.
 
     Raises:
@@ -83,7 +83,8 @@ def tfds_files(name: str, data_dir: str | None = None) -> list[str]:
     # Imported here: the import takes seconds, and few jobs need it.
     import tensorflow_datasets as tfds
 
-    from tfrs_augment.datasets import shop_builder  # noqa: F401 (registers "simulated_shop")
+    # These register the data sets of this package.
+    from tfrs_augment.datasets import shop_builder, shop_log_builder  # noqa: F401
 
     builder_name, split = _parse_tfds_name(name, tfds)
     try:
@@ -91,7 +92,10 @@ def tfds_files(name: str, data_dir: str | None = None) -> list[str]:
     except (AssertionError, ValueError) as error:
         raise InvalidArgumentError(f"TFDS data set '{builder_name}': {error}") from error
     try:
-        builder.download_and_prepare()
+        # The options are for data sets that Beam makes.
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(beam_options=pipeline_options([]))
+        )
     except Exception as error:
         # Whatever its code raises: no network, no room, files to fetch by hand.
         raise DataError(f"TFDS data set '{builder_name}' cannot be prepared: {error}") from error
@@ -186,6 +190,7 @@ def convert(
 
     Raises:
       DataError: a file cannot be read, has other columns than the first, or a value of another kind.
+      OutputError: the folder cannot be written, or the runner has lost a file.
     """
     report = files.join(staging, "converted.json")
     run_pipeline(
@@ -200,8 +205,11 @@ def convert(
             >> beam.MapTuple(lambda _, converted: files.write_json(report, sorted(converted)))
         ),
     )
-    with FileSystems.open(report) as stream:
-        converted = json.loads(stream.read())
+    converted = []
+    if FileSystems.exists(report):
+        with FileSystems.open(report) as stream:
+            converted = json.loads(stream.read())
+    check_complete(len({number for number, _, _ in converted}), len(inputs))
     return [
         files.InputFile(path, size, "none", origin=inputs[number].path)
         for number, path, size in converted

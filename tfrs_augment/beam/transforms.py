@@ -1,7 +1,7 @@
 """PTransforms for pipelines of your own: read, clean, augment and write serialized tf.train.Examples.
 
-They give the rows of `aug.beam.run`, at a cost of some tens of microseconds an element: Beam handles every
-record alone here, where the job's unit of work is a file. Transforms that refuse records have two outputs,
+They give the rows of `aug.beam.run`, in some ten times its time: Beam handles every record alone here, where
+the job's unit of work is a file. Transforms that refuse records have two outputs,
 the good ones and `Rejected` ones, so that nothing is lost in silence.
 
 Example:
