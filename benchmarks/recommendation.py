@@ -33,14 +33,13 @@ from tfrs_augment.towers import TwoTower
 # the dropout of item ids, the dropout of user ids, and the mask on item features.
 DROPOUTS = (0.0, 0.05, 0.1, 0.2, 0.3)
 RATES = (
-    (0.05, 0.0, 0.0),
+    (0.05, 0.1, 0.0),
     (0.1, 0.0, 0.0),
     (0.1, 0.1, 0.0),
+    (0.1, 0.0, 0.1),
+    (0.1, 0.1, 0.1),
     (0.1, 0.0, 0.2),
-    (0.1, 0.1, 0.2),
-    (0.1, 0.1, 0.4),
-    (0.2, 0.1, 0.2),
-    (0.2, 0.2, 0.4),
+    (0.2, 0.1, 0.0),
 )
 
 

@@ -26,6 +26,8 @@ from tfrs_augment.evaluation.slices import Slices, rank_test_rows
 from tfrs_augment.evaluation.splits import Split, split_of
 from tfrs_augment.evaluation.training import Embedder, Protocol
 from tfrs_augment.evaluation.training import train as train_model
+from tfrs_augment.fitting import fit
+from tfrs_augment.layers import wrap
 from tfrs_augment.policy import AugmentationPolicy
 
 BuildModel = Callable[..., tf_keras.Model]
@@ -296,11 +298,9 @@ class _Cache:
 
 
 def _wrap(model: tf_keras.Model, policy: AugmentationPolicy, rows: Interactions) -> tf_keras.Model:
-    from tfrs_augment import fitting, layers
-
     if policy.missing_requirements():
-        policy = fitting.fit(policy, rows.dataset(8192))
-    return layers.wrap(model, policy, original_ids=rows.item_id)
+        policy = fit(policy, rows.dataset(8192))
+    return wrap(model, policy, original_ids=rows.item_id)
 
 
 def _as_arm(name: str, value: Arm | AugmentationPolicy | None) -> Arm:
