@@ -39,6 +39,9 @@ def run_pipeline(options: PipelineOptions, build: Callable[[beam.Pipeline], obje
         with beam.Pipeline(options=options) as pipeline:
             build(pipeline)
     except Exception as error:
+        if str(error).startswith("KeyboardInterrupt [while running"):
+            # In the local engine Ctrl-C may meet the code of a worker, which hands on all errors as its own.
+            raise KeyboardInterrupt from error
         original = original_error(error)
         if original is None:
             raise

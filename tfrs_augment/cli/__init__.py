@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import importlib
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 
 from tfrs_augment import __version__
@@ -46,23 +49,52 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _main(argv)
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
         # Python flushes stdout once more at its end, which must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return READER_GONE
+        if error.errno == errno.EPIPE:
+            return READER_GONE
+        print(f"tfrs-augment: stdout cannot be written: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("tfrs-augment: interrupted", file=sys.stderr)
         return INTERRUPTED
 
 
-def _main(argv: Sequence[str] | None) -> int:
-    # Imported here, so that --help and a wrong option answer at once.
-    from tfrs_augment.errors import AugmentError, InvalidArgumentError, UnknownFeatureError
+def _import_quietly() -> None:
+    """Imports what all commands need, without what TensorFlow and Beam say of themselves at that.
 
+    TensorFlow writes to stderr before its log level counts, from C++; so the file itself is turned away. If
+    the import fails, what was said is shown.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger().setLevel(logging.ERROR)
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            importlib.import_module("tfrs_augment.beam")
+        except ImportError:
+            said.seek(0)
+            os.write(stderr, said.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     parser = _parser()
     arguments, others = parser.parse_known_args(argv)
     if others and not arguments.takes_beam_options:
         parser.error(f"unknown options of {arguments.command}: {' '.join(others)}")
+    # Only now, so that --help and a wrong option answer at once.
+    _import_quietly()
+    from tfrs_augment.errors import AugmentError, InvalidArgumentError, UnknownFeatureError
+
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     try:
         return arguments.main(arguments, others)

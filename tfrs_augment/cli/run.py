@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Sequence
+
+from tfrs_augment.cli import dry_run, options
 
 _RUN_EXAMPLES = """\
 examples:
   tfrs-augment run --policy policy.json --input 'in/*.tfrecord.gz' --output out --copies 2
+  tfrs-augment run --policy policy.json --input 'in/*.tfrecord.gz' --dry_run 5
   tfrs-augment run --policy policy.json --input 'in/*.csv' --input_format csv --output out
   tfrs-augment run --policy policy.json --tfds movielens/100k-ratings --output out
   tfrs-augment run --policy policy.json --input 'in/*.tfrecord' --output out \\
@@ -63,7 +67,14 @@ def add_parser(commands) -> None:
         choices=("example", "sequence_example"),
         help="what TFRecords hold (default example); sequence_example is slower",
     )
-    run.add_argument("--output", required=True, metavar="FOLDER", help="where the result goes")
+    options.add_schema(run)
+    run.add_argument("--output", metavar="FOLDER", help="where the result goes")
+    run.add_argument(
+        "--dry_run",
+        type=int,
+        metavar="N",
+        help="show the first N rows before and after, side by side, and write nothing",
+    )
     run.add_argument(
         "--copies", type=int, default=1, metavar="N", help="augmented rows a row (default 1)"
     )
@@ -138,12 +149,17 @@ def main(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     # Imported here, so that --help and a wrong option answer at once.
     from tfrs_augment.beam import Balance, run
     from tfrs_augment.beam.cleaning import Cleaning
-    from tfrs_augment.ops import FittedState
-    from tfrs_augment.policy import AugmentationPolicy
+    from tfrs_augment.errors import InvalidArgumentError
 
-    policy = AugmentationPolicy.load(arguments.policy)
-    if arguments.fitted:
-        policy = policy.with_fitted(FittedState.load(arguments.fitted))
+    policy = options.load_policy(arguments)
+    if arguments.dry_run is not None:
+        if arguments.seed is not None:
+            policy = dataclasses.replace(policy, seed=arguments.seed)
+        return dry_run.main(policy, arguments, beam_args)
+    if arguments.output is None:
+        raise InvalidArgumentError(
+            "`--output` must name a folder. Received: none, and no --dry_run."
+        )
     balance = None
     if arguments.balance is not None:
         balance = Balance(
@@ -157,6 +173,7 @@ def main(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
         input=arguments.tfds or arguments.input,
         input_format="tfds" if arguments.tfds else arguments.input_format,
         payload=arguments.payload,
+        schema=options.load_schema(arguments),
         tfds_data_dir=arguments.tfds_data_dir,
         output=arguments.output,
         copies=arguments.copies,
