@@ -7,6 +7,7 @@ its own: one more pass over the data, and as much room as they take as uncompres
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -156,8 +157,9 @@ def table_schema(
     Returns:
       The schema, and notes for `check`.
     """
-    kinds, notes = tables.read_kinds(inputs[0], input_format, given.kinds if given else {})
-    return Schema(kinds), notes
+    given = Schema({}) if given is None else given
+    kinds, notes = tables.read_kinds(inputs[0], input_format, given.kinds)
+    return dataclasses.replace(given, kinds=kinds), notes
 
 
 def check(policy: AugmentationPolicy, schema: Schema, notes: Mapping[str, str]) -> None:

@@ -61,7 +61,6 @@ def read_kinds(
         else:
             with _csv_reader(file, stream, {n: _CSV_TYPES[k] for n, k in given.items()}) as reader:
                 schema = reader.schema
-                _check_names(file, schema.names, given)
                 first = next(iter(reader), None)
                 if first is not None:
                     notes = _notes(file, first)
