@@ -18,8 +18,8 @@ from tfrs_augment.schema import Schema
 
 MAX_DISTINCT = 100_000
 """Distinct values of a feature are counted one by one up to here; above it only that they are more."""
-_SAMPLED = 200
-"""Records of each block in which features are looked for."""
+_ALL, _SAMPLED = 20_000, 200
+"""Features are looked for in so many first records, and in so many of each block after them."""
 
 
 @dataclasses.dataclass
@@ -111,7 +111,8 @@ def inspect(
     Args:
       input: a path or a glob, or several; on any file system that Beam knows.
       input_compression: "none", "gzip", or "auto" (by the name: .gz is gzip).
-      schema: the features to count; by default all that a sample of the records of every block has.
+      schema: the features to count; by default all that the first 20,000 records have, or a sample of the
+        records of every block after them.
 
     Returns:
       The statistics. A record that has a feature of another kind than most counts as rejected, as in a job.
@@ -144,15 +145,18 @@ def inspect(
 
 
 def sampled_kinds(inputs: Sequence[files.InputFile]) -> dict[str, str]:
-    """The kinds of all features that a sample of every block has; of several kinds the most frequent.
+    """The kinds of the features of many records; of several kinds the most frequent. See `inspect`.
 
     Raises:
       DataError: no record can be read.
     """
     found: dict[str, collections.Counter] = {}
+    seen = 0
     for _, frames in _frames(inputs):
-        payloads = frames.payloads()
-        sample = payloads[:: max(1, len(payloads) // _SAMPLED)]
+        sample = frames.payloads()
+        if seen >= _ALL:
+            sample = sample[:: max(1, len(sample) // _SAMPLED)]
+        seen += len(sample)
         for name, kind in Schema.of_examples(sample).kinds.items():
             found.setdefault(name, collections.Counter())[kind] += len(sample)
     if not found:
