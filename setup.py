@@ -60,6 +60,8 @@ setuptools.setup(
     ],
     extras_require={
         "dev": [
+            # policy.apply takes DataFrames, and is tested with them.
+            "pandas>=2.0",
             "pytest>=8.0",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",

@@ -21,6 +21,10 @@ OLDEST = [
     "apache-beam==2.74.0",
     "numba==0.60.0",
     "tensorflow-datasets==4.9.3",
+    # Later releases of tensorflow-metadata are generated for a protobuf that TensorFlow 2.16 refuses, and
+    # Beam 2.74 works with none of those in between.
+    "tensorflow-metadata==1.16.1",
+    "protobuf==3.20.3",
     # TensorBoard 2.16 imports pkg_resources, which later releases no longer have.
     "setuptools<81",
 ]

@@ -110,7 +110,7 @@ def split(
       >>> data = Interactions.from_tables(events, **tables)
       >>> one = split(data, cold_share=0.25)
       >>> len(one.cold_items), len(one.test)
-      (1, 20)
+      (1, 19)
     """
     if by not in _CUTS:
         raise InvalidArgumentError(f"`by` must be one of {_CUTS}. Received: by={by!r}.")
