@@ -12,7 +12,8 @@ import tfrs_augment as aug
 from tests.beam import rows
 from tfrs_augment import cli
 from tfrs_augment.beam import cleaning as c
-from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError
+from tfrs_augment.beam import cleaning_passes
+from tfrs_augment.errors import DataError, InvalidArgumentError, OutputError, UnknownFeatureError
 
 POLICY = aug.AugmentationPolicy([aug.ops.IdDropout("item", rate=0.5)], key_features=("user", "t"))
 PLAIN = {"user": [b"u"], "item": [b"i"], "t": [0], "age": [20.0], "kind": [b"a"]}
@@ -164,6 +165,17 @@ def test_iqr(tmp_path, action):
     ends = [] if action == "drop" else [high, low]
     assert ages == pytest.approx([*range(100), *ends])
     assert_adds_up(report)
+
+
+def test_iqr_of_logarithms(tmp_path):
+    prices = [*(2.0 ** np.arange(-4, 5)), 2.0**20, 2.0**-20, 0.0]
+    source = [row(t=[i], age=[price]) for i, price in enumerate(prices)]
+    report, kept = run(tmp_path, source, [c.IqrOutliers("age", factor=1.0, scale="log")])
+    low, high = np.quantile(prices[:-1], [0.25, 0.75])
+    entry = report.manifest["cleaning"]["iqr_outliers:age"]
+    assert entry["low"] == pytest.approx(low * low / high)
+    assert entry["high"] == pytest.approx(high * high / low)
+    assert [v["age"][0] for v in kept] == prices[:9] and found(report) == [3]
 
 
 def test_iqr_finds_nothing_where_the_quartiles_are_equal(tmp_path):
@@ -410,6 +422,20 @@ def test_two_worker_processes_clean_alike(dirty, cleaned, tmp_path):
     assert (kept, reasons) == cleaned[1:]
 
 
+def test_a_runner_that_loses_work_is_found_out(dirty, tmp_path, monkeypatch):
+    rows.write(tmp_path / "in.tfrecord", dirty)
+    sent = cleaning_passes.SurveyUnit._sent
+
+    def lose_an_array(self, rule, shard, arrays, ledger):
+        outputs = list(sent(self, rule, shard, arrays, ledger))
+        yield from outputs[1:] if (rule, shard) == (3, 0) else outputs
+
+    monkeypatch.setattr(cleaning_passes.SurveyUnit, "_sent", lose_an_array)
+    with pytest.raises(OutputError, match="the runner did 0 of 1 units of work"):
+        clean(tmp_path / "in.tfrecord", tmp_path / "out", num_shards=2)
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
 def test_records_in_another_encoding_and_of_another_kind(tmp_path):
     plain = rows.example(**row(t=[1]))
     split = rows.example(age=[20.0]) + rows.example(**row(t=[2], age=None))
@@ -507,6 +533,7 @@ def test_bad_json(text, message):
         (lambda: c.RangeOutliers("a", low=float("nan")), "`low` must be a finite number"),
         (lambda: c.RangeOutliers("a", low=0, action="fill"), '`action` must be "drop" or "clip"'),
         (lambda: c.RangeOutliers(("a", "b"), low=0), "`feature` must name a feature"),
+        (lambda: c.IqrOutliers("a", scale="ln"), '`scale` must be "linear" or "log"'),
         (lambda: c.IqrOutliers("a", factor=True), "`factor` must be a number above 0"),
         (lambda: c.OutsideDomain("a"), "`values` or `min_count` must be given, and not both"),
         (lambda: c.OutsideDomain("a", values=("x", 1)), "`values` must be strings, or integers"),

@@ -105,5 +105,6 @@ def test_hashes_spread_evenly():
     hashes = hash_rows([column])
     for lane in (0, 1):
         assert len(np.unique(hashes[:, lane])) == 1 << 14
-        counts = np.bincount((hashes[:, lane] >> np.uint64(32)) % np.uint64(16), minlength=16)
+        parts = (hashes[:, lane] >> np.uint64(32)) % np.uint64(16)
+        counts = np.bincount(parts.astype(np.int64), minlength=16)
         assert np.ptp(counts) < 6 * np.sqrt(1 << 10)

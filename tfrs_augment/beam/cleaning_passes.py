@@ -8,6 +8,7 @@ share and by a unit's finds.
 
 from __future__ import annotations
 
+import collections
 import copy
 import io
 import json
@@ -17,11 +18,13 @@ from typing import Any
 
 import apache_beam as beam
 import numpy as np
+from apache_beam.io.filesystems import FileSystems
 
 from tfrs_augment import records
 from tfrs_augment.beam import files
 from tfrs_augment.beam.cleaning import Cleaning
 from tfrs_augment.beam.cleaning_units import LearnedCleaning
+from tfrs_augment.beam.pipelines import check_complete
 from tfrs_augment.beam.units import Unit, frames_of
 
 BYTES_A_PARTITION = 64 << 20
@@ -29,6 +32,12 @@ BYTES_A_PARTITION = 64 << 20
 _MAX_PARTITIONS = 4096
 _FLUSH = 1 << 19
 """A unit sends messages when it has so many."""
+_COUNTED = ("surveyed", "merged", "sent", "judged", "found", "staged")
+"""Results that count what was passed on: units, their summaries, arrays of messages and of tokens."""
+_LEDGER = -1
+"""In the place of a partition or shard: what comes under it are such counts. They take the way of the
+messages, since FnApiRunner stalls where more outputs of a stage lead to the next one's side input."""
+_SUMMARIES = "summaries"
 
 
 def learn(
@@ -46,6 +55,10 @@ def learn(
       units: the units of the job.
       staging: the folder to stage in.
       run_pipeline: runs what a function builds on a pipeline.
+
+    Raises:
+      DataError: there is no value to take a statistic of, or there are too many.
+      OutputError: the runner has lost work.
     """
     known = LearnedCleaning(
         cleaning, {name: records.KINDS[kinds[name]] for name in cleaning.features}
@@ -54,8 +67,26 @@ def learn(
         return known
     path = files.join(staging, "learned")
     run_pipeline(lambda pipeline: _build(pipeline, known, units, path))
+    if not FileSystems.exists(path):
+        check_complete(0, len(units))
     with files.open_input(files.InputFile(path, 0, "none")) as stream:
-        return known.with_results(json.loads(stream.read()))
+        results = json.loads(stream.read())
+    _check_counts(cleaning, results, len(units))
+    return known.with_results(results)
+
+
+def _check_counts(cleaning: Cleaning, results: Iterable[list], units: int) -> None:
+    """Checks that what was sent has arrived: a message lost would be a duplicate kept."""
+    counts = collections.Counter()
+    for kind, rule, *more in results:
+        if kind in _COUNTED:
+            counts[kind, rule] += more[0]
+    for i, rule in enumerate(cleaning.rules):
+        if rule.learns:
+            step = "merged" if rule.learns == "summary" else "surveyed"
+            check_complete(counts[step, i], units)
+        check_complete(counts["judged", i], counts["sent", i])
+        check_complete(counts["staged", i], counts["found", i])
 
 
 def _build(pipeline: beam.Pipeline, known: LearnedCleaning, units: Sequence[Unit], path: str):
@@ -76,22 +107,25 @@ def _build(pipeline: beam.Pipeline, known: LearnedCleaning, units: Sequence[Unit
         survey = SurveyUnit(known, numbers, partitions)
         surveyed = spread | f"Survey, {name}" >> beam.ParDo(
             survey, beam.pvalue.AsSingleton(results)
-        ).with_outputs(SurveyUnit.SUMMARIES, main="messages")
+        ).with_outputs(_SUMMARIES, main="messages")
         learned = (
-            surveyed[SurveyUnit.SUMMARIES]
+            surveyed[_SUMMARIES]
             | f"Merge, {name}" >> beam.CombinePerKey(_merge)
-            | f"Learn, {name}" >> beam.MapTuple(_Learn(cleaning))
+            | f"Learn, {name}" >> beam.FlatMapTuple(_Learn(cleaning))
         )
-        tokens = (
+        judged = (
             surveyed.messages
             | f"Meet, {name}" >> beam.GroupByKey()
             | f"Judge, {name}" >> beam.ParDo(Judge(cleaning))
+        )
+        staged = (
+            judged
             | f"Back, {name}" >> beam.GroupByKey()
-            | f"Stage, {name}" >> beam.MapTuple(_Stage(path))
+            | f"Stage, {name}" >> beam.FlatMapTuple(_Stage(path))
         )
         before = results | f"Before, {name}" >> beam.FlatMap(_keyed)
         results = (
-            (before, learned, tokens)
+            (before, learned, staged)
             | f"All, {name}" >> beam.Flatten()
             | f"Collect, {name}" >> beam.GroupByKey()
             | f"List, {name}" >> beam.MapTuple(_listed)
@@ -110,9 +144,7 @@ def _listed(_: int, results: Iterable[list | None]) -> list[list]:
 
 
 class SurveyUnit(beam.DoFn):
-    """(shard, [unit]) -> ((rule, partition), (shard, messages)), and apart (rule, summary)."""
-
-    SUMMARIES = "summaries"
+    """(shard, [unit]) -> ((rule, partition), (shard, messages)); apart (rule, (1, summary))."""
 
     def __init__(self, known: LearnedCleaning, numbers: Sequence[int], partitions: int):
         self._known, self._numbers, self._partitions = known, numbers, partitions
@@ -126,6 +158,7 @@ class SurveyUnit(beam.DoFn):
         cleaner = self._known.with_results(results).for_unit(unit.shard)
         summaries = {i: rules[i].summary() for i in self._numbers if rules[i].learns == "summary"}
         waiting: dict[int, list] = {i: [] for i in self._numbers if i not in summaries}
+        sent: collections.Counter[int] = collections.Counter()
         for number, file in enumerate(unit.files):
             with files.open_input(file) as stream:
                 for frames in frames_of(file, stream, (unit.part, unit.parts)):
@@ -137,14 +170,15 @@ class SurveyUnit(beam.DoFn):
                     for i, arrays in waiting.items():
                         arrays.append(rules[i].messages(rows))
                         if sum(map(len, arrays)) >= _FLUSH:
-                            yield from self._sent(i, unit.shard, arrays)
+                            yield from self._sent(i, unit.shard, arrays, sent)
                             arrays.clear()
         for i, arrays in waiting.items():
-            yield from self._sent(i, unit.shard, arrays)
+            yield from self._sent(i, unit.shard, arrays, sent)
+            yield (i, _LEDGER), (unit.shard, sent[i])
         for i, summary in summaries.items():
-            yield beam.pvalue.TaggedOutput(self.SUMMARIES, (i, summary))
+            yield beam.pvalue.TaggedOutput(_SUMMARIES, (i, (1, summary)))
 
-    def _sent(self, rule: int, shard: int, arrays: list):
+    def _sent(self, rule: int, shard: int, arrays: list, sent: collections.Counter):
         if not arrays:
             return
         messages = np.concatenate(arrays)
@@ -154,62 +188,80 @@ class SurveyUnit(beam.DoFn):
         ends = np.searchsorted(partition[order], np.arange(self._partitions), "right")
         for number, part in enumerate(np.split(order, ends[:-1])):
             if len(part):
+                sent[rule] += 1
                 yield (rule, number), (shard, messages[part])
 
 
-def _merge(summaries: Iterable[Any]) -> Any:
-    """Summaries as one; None stands for none."""
-    total = None
-    for summary in summaries:
+def _merge(counted: Iterable[tuple[int, Any]]) -> tuple[int, Any]:
+    """Summaries as one, each with the number of units that it is of."""
+    number, total = 0, None
+    for units, summary in counted:
+        number += units
         if total is None:
             total = copy.deepcopy(summary)
         elif summary is not None:
             total.merge(summary)
-    return total
+    return number, total
 
 
 class _Learn:
-    """(rule, its summary) -> (0, ["learned", rule, what it learnt])."""
+    """(rule, its summary) -> (0, ["learned", rule, what it learnt]), and how many units it is of."""
 
     def __init__(self, cleaning: Cleaning):
         self._rules = cleaning.rules
 
-    def __call__(self, number: int, summary: Any) -> tuple[int, list]:
-        return 0, ["learned", number, self._rules[number].learn(summary)]
+    def __call__(self, rule: int, counted: tuple[int, Any]) -> list[tuple[int, list]]:
+        units, summary = counted
+        learned = self._rules[rule].learn(summary)
+        return [(0, ["learned", rule, learned]), (0, ["merged", rule, units])]
 
 
 class Judge(beam.DoFn):
-    """((rule, partition), all its messages) -> ((rule, shard), tokens of the messages it holds for)."""
+    """((rule, partition), all its messages) -> ((rule, shard), tokens of those it holds for), and counts."""
 
     def __init__(self, cleaning: Cleaning):
         self._rules = cleaning.rules
 
     def process(self, keyed: tuple[tuple[int, int], Iterable[tuple[int, np.ndarray]]]):
-        (number, _), parts = keyed
+        (number, partition), parts = keyed
         parts = list(parts)
+        if partition == _LEDGER:
+            yield (number, _LEDGER), ("surveyed", len(parts))
+            yield (number, _LEDGER), ("sent", sum(sent for _, sent in parts))
+            return
         messages = np.concatenate([array for _, array in parts])
         units = np.repeat([shard for shard, _ in parts], [len(array) for _, array in parts])
         found = self._rules[number].judge(messages, units)
         tokens, units = messages["token"][found], units[found]
         for shard in np.unique(units).tolist():
             yield (number, shard), tokens[units == shard]
+        yield (number, _LEDGER), ("found", len(np.unique(units)))
+        yield (number, _LEDGER), ("judged", len(parts))
 
 
 class _Stage:
-    """((rule, shard), its tokens) -> (0, ["tokens", rule, shard, path])."""
+    """((rule, shard), its tokens) -> (0, ["tokens", rule, shard, path]), and how many arrays they came in."""
 
     def __init__(self, path: str):
         self._path = path
 
-    def __call__(self, key: tuple[int, int], arrays: Iterable[np.ndarray]) -> tuple[int, list]:
+    def __call__(
+        self, key: tuple[int, int], parts: Iterable[np.ndarray | tuple[str, int]]
+    ) -> list[tuple[int, list]]:
         number, shard = key
+        arrays = list(parts)
+        if shard == _LEDGER:
+            return [(0, [kind, number, count]) for kind, count in arrays]
         content = io.BytesIO()
-        np.save(content, np.unique(np.concatenate(list(arrays))), allow_pickle=False)
+        np.save(content, np.unique(np.concatenate(arrays)), allow_pickle=False)
         # A retry writes a file of its own.
         path = f"{self._path}-{number}-{shard:05d}-{uuid.uuid4().hex[:12]}.npy"
         with files.Writer(path) as file:
             file.write(content.getvalue())
-        return 0, ["tokens", number, shard, path]
+        return [
+            (0, ["tokens", number, shard, path]),
+            (0, ["staged", number, len(arrays)]),
+        ]
 
 
 class _Save:

@@ -34,13 +34,13 @@ class LearnedCleaning:
     tokens: Mapping[int, Mapping[int, str]] = dataclasses.field(default_factory=dict)
 
     def with_results(self, results: Iterable[Sequence[Any]]) -> LearnedCleaning:
-        """With what passes have found: ("learned", rule, what) and ("tokens", rule, shard, path)."""
+        """With the results of passes: ("learned", rule, what), ("tokens", rule, shard, path), and others."""
         learned: dict[int, Learned] = {}
         tokens: dict[int, dict[int, str]] = {}
         for kind, number, *found in results:
             if kind == "learned":
                 learned[number] = found[0]
-            else:
+            elif kind == "tokens":
                 tokens.setdefault(number, {})[found[0]] = found[1]
         return dataclasses.replace(self, learned=learned, tokens=tokens)
 

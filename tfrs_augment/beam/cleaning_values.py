@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -96,6 +97,8 @@ class IqrOutliers(FeatureRule):
     Args:
       feature: a float or integer feature.
       factor: above 0; default 1.5.
+      scale: "linear", or "log": the fences are of the logarithms, for prices and other long-tailed numbers.
+        Quartiles are then those of the positive numbers, and 0 and negative ones lie below every fence.
       action: "drop" the row, or "clip" the value to the bound.
 
     Reference:
@@ -109,6 +112,7 @@ class IqrOutliers(FeatureRule):
 
     _: dataclasses.KW_ONLY
     factor: float = 1.5
+    scale: str = "linear"
     action: str = "drop"
 
     accepts: ClassVar = {"feature": ("float", "int64")}
@@ -119,12 +123,15 @@ class IqrOutliers(FeatureRule):
         super().__post_init__()
         if not is_number(self.factor) or self.factor <= 0:
             raise self.invalid("factor", "must be a number above 0", self.factor)
+        if self.scale not in ("linear", "log"):
+            raise self.invalid("scale", 'must be "linear" or "log"', self.scale)
 
     def summary(self) -> Quantiles:
         return Quantiles()
 
     def summarize(self, summary: Quantiles, rows: Rows) -> None:
-        summary.add(rows.column(self.feature).values)
+        values = rows.column(self.feature).values
+        summary.add(values[values > 0] if self.scale == "log" else values)
 
     def learn(self, summary: Quantiles) -> Learned:
         if summary.empty:
@@ -132,6 +139,10 @@ class IqrOutliers(FeatureRule):
         low, high = summary.quantile(0.25), summary.quantile(0.75)
         if low == high:
             return None
+        if self.scale == "log":
+            # A power of a ratio is a multiple of a difference of logarithms.
+            ratio = math.exp(min(self.factor * (math.log(high) - math.log(low)), 700.0))
+            return {"low": low / ratio, "high": min(high * ratio, sys.float_info.max)}
         margin = self.factor * (high - low)
         return {"low": low - margin, "high": high + margin}
 
