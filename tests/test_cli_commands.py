@@ -58,10 +58,9 @@ def test_inspect_fits_the_terminal(capsys, monkeypatch, columns):
     assert max(map(len, lines)) <= min(max(columns, 80), 120)
     table = {line.split()[0]: line.split() for line in lines[2:]}
     assert table["feature"][1:6] == ["kind", "present", "missing", "values", "distinct"]
-    assert table["age"][1:9] == ["float", "100%", "0", "1", "50", "10", "34.5", "59"]
+    assert table["age"][1:9] == ["float", "100%", "0", "1", "50", "10", "/", "34.5"]
     assert table["genres"][1:6] == ["bytes", "75.0%", "75", "0-3", "3"]
-    if columns > 80:
-        assert table["gender"][6:10] == ["F", "66.7%,", "M", "33.3%"]
+    assert table["gender"][6:10] == ["F", "66.7%,", "M", "33.3%"]
 
 
 def test_inspect_says_what_cannot_be_read(capsys, tmp_path):
@@ -125,7 +124,7 @@ def test_fit_run_verify(capsys, tmp_path):
     run = f"run --policy policy.json --fitted {fitted} --input in.tfrecord --output {out_folder}"
     assert shell(f"{run} --quiet", capsys)[0] == 0
     code, out, _ = shell(f"verify {out_folder}", capsys)
-    assert code == 0 and out.startswith("600 records in 1 shards of ")
+    assert code == 0 and out.startswith("600 records in 1 shard of ")
     (out_folder / "item_counts.json").unlink()
     code, out, err = shell(f"verify {out_folder}", capsys)
     assert code == 1 and err == "" and "item_counts.json is missing" in out

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import tfrs_augment as aug
 from tests.beam import rows
+from tfrs_augment.beam import cleaning
 from tfrs_augment.errors import OutputError
 
 
@@ -84,6 +85,44 @@ def test_outputs_of_other_kinds_are_as_their_manifests_say(tmp_path, options):
         rows.POLICY, input=str(tmp_path / "in.tfrecord"), output=out, progress=False, **options
     )
     assert aug.beam.verify(out).differences == ()
+
+
+def test_a_cleaned_output(tmp_path):
+    rows.write(tmp_path / "in.tfrecord", rows.records(100) * 2)
+    rules = [
+        cleaning.ExactDuplicates(),
+        cleaning.RangeOutliers("age", low=15, high=40, action="clip"),
+    ]
+    out = str(tmp_path / "out")
+    aug.beam.run(
+        rows.POLICY,
+        input=str(tmp_path / "in.tfrecord"),
+        output=out,
+        cleaning=cleaning.Cleaning(rules),
+        progress=False,
+    )
+    verification = aug.beam.verify(out)
+    assert verification.differences == () and verification.records == 200
+
+
+def test_sequence_examples(tmp_path):
+    sequences = []
+    for record in rows.records(50):
+        context = tf.train.Example.FromString(record).features
+        sequence = tf.train.SequenceExample(context=context)
+        sequence.feature_lists.feature_list["history"].feature.add().int64_list.value.append(1)
+        sequences.append(sequence.SerializeToString(deterministic=True))
+    rows.write(tmp_path / "in.tfrecord", sequences)
+    out = str(tmp_path / "out")
+    aug.beam.run(
+        rows.POLICY,
+        input=str(tmp_path / "in.tfrecord"),
+        output=out,
+        payload="sequence_example",
+        progress=False,
+    )
+    verification = aug.beam.verify(out)
+    assert verification.differences == () and verification.records == 100
 
 
 def test_records_that_are_lost_doubled_or_damaged(output):

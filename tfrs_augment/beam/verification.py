@@ -51,7 +51,8 @@ class Verification:
         return not self.differences
 
     def __str__(self) -> str:
-        found = f"{self.records:,} records in {self.shards} shards of {self.output}"
+        shards = f"{self.shards} shard{'s' if self.shards != 1 else ''}"
+        found = f"{self.records:,} records in {shards} of {self.output}"
         if self.ok:
             return f"{found}: as its manifest says"
         return "\n".join([f"{found}: {len(self.differences)} differences", *self.differences])

@@ -23,11 +23,10 @@ _HEADER = (
     "missing",
     "values",
     "distinct",
-    "min",
-    "mean",
-    "max",
-    "top",
+    "min / mean / max; top values",
 )
+_FEW = 20
+"""Distinct numbers up to which the most frequent ones are shown."""
 
 
 def add_parser(commands) -> None:
@@ -41,7 +40,8 @@ def add_parser(commands) -> None:
             "present  share of the records that have a value; missing: how many have none\n"
             "values   values a record\n"
             "distinct different values; exact up to 100,000\n"
-            "top      the most frequent values and their share of all values"
+            "top      the most frequent values and their share of all values; of numbers where few\n"
+            "         are different"
         ),
         examples=_EXAMPLES,
     )
@@ -75,7 +75,7 @@ def render(statistics: DataStatistics, width: int) -> str:
     rows = [
         _row(name, feature, statistics.records) for name, feature in statistics.features.items()
     ]
-    lines += ["", tables.table([_HEADER, *rows], align="<<>>>>>>><", width=width)]
+    lines += ["", tables.table([_HEADER, *rows], align="<<>>>><", width=width)]
     return "\n".join(lines)
 
 
@@ -86,12 +86,6 @@ def _row(name: str, feature: FeatureStatistics, records: int) -> tuple[str, ...]
     # Rounding must not hide that some are missing.
     present = "100%" if share == 1 else f"{min(share, 0.999):.1%}"
     low, high = feature.shortest or 0, feature.longest
-    numbers = [
-        f"{number:.4g}" if feature.finite else ""
-        for number in (feature.minimum, feature.mean, feature.maximum)
-    ]
-    if feature.kind == "int64" and feature.finite:
-        numbers[0], numbers[2] = str(int(feature.minimum)), str(int(feature.maximum))
     distinct = f">{MAX_DISTINCT:,}" if feature.counts is None else f"{len(feature.counts):,}"
     return (
         name,
@@ -100,14 +94,24 @@ def _row(name: str, feature: FeatureStatistics, records: int) -> tuple[str, ...]
         f"{records - feature.rows:,}",
         str(low) if low == high else f"{low}-{high}",
         distinct,
-        *numbers,
-        _top(feature),
+        "; ".join(text for text in (_range(feature), _top(feature)) if text),
     )
 
 
+def _range(feature: FeatureStatistics) -> str:
+    if not feature.finite:
+        return ""
+    low, high = feature.minimum, feature.maximum
+    ends = [str(int(n)) if feature.kind == "int64" else f"{n:.4g}" for n in (low, high)]
+    return f"{ends[0]} / {feature.mean:.4g} / {ends[1]}"
+
+
 def _top(feature: FeatureStatistics) -> str:
-    """The most frequent values; those that occur once are none."""
-    repeated = [(value, count) for value, count in (feature.counts or {}).items() if count > 1]
+    """The most frequent values; those that occur once are none, and numbers need to be few."""
+    counts = feature.counts or {}
+    if feature.kind != "bytes" and len(counts) > _FEW:
+        return ""
+    repeated = [(value, count) for value, count in counts.items() if count > 1]
     ordered = sorted(repeated, key=lambda item: (-item[1], item[0]))[:3]
     return ", ".join(
         f"{tables.cut(tables.shown(value), 24)} {count / feature.values:.1%}"
