@@ -20,6 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "examples")
 import argparse
 import dataclasses
 import functools
+from collections.abc import Iterable
 
 import common
 import quickstart
@@ -62,8 +63,8 @@ def main() -> None:
     else:
         scenario = quickstart.load(arguments.data)
     arms = tuning_arms(scenario) if arguments.tune else quickstart.make_arms(scenario)
-    if arguments.quick:
-        arms = {arm: arms[arm] for arm in ("baseline", "policy") if arm in arms} or arms
+    if arguments.quick and not arguments.tune:
+        arms = {arm: arms[arm] for arm in ("baseline", "policy")}
     report = compare(
         functools.partial(TwoTower, **scenario.model),
         arms,
@@ -72,10 +73,16 @@ def main() -> None:
         protocol=protocol,
         cache_dir=cache,
     )
+    policy = "policy"
     if arguments.tune:
         name += "_tuning"
-    policy = "policy" if "policy" in arms else list(arms)[-1]
+        policy = policy_name(op.rate for op in scenario.policy.ops)
     finish(name, report, policy, write=not arguments.quick)
+
+
+def policy_name(rates: Iterable[float]) -> str:
+    """Returns the name of a policy's arm, by its rates in the order of `RATES`."""
+    return f"policy {', '.join(f'{rate:g}' for rate in rates)}"
 
 
 def tuning_arms(scenario: quickstart.Scenario) -> dict[str, Arm]:
@@ -87,8 +94,8 @@ def tuning_arms(scenario: quickstart.Scenario) -> dict[str, Arm]:
     item, user, mask = scenario.policy.ops
     for rates in RATES:
         ops = [dataclasses.replace(op, rate=rate) for op, rate in zip((item, user, mask), rates)]
-        name = "policy {:g}, {:g}, {:g}".format(*rates)
-        arms[name] = Arm(dataclasses.replace(scenario.policy, ops=[op for op in ops if op.rate]))
+        policy = dataclasses.replace(scenario.policy, ops=[op for op in ops if op.rate])
+        arms[policy_name(rates)] = Arm(policy)
     return arms
 
 
