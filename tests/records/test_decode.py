@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from tests.records import damage, samples
 from tfrs_augment import records
+from tfrs_augment.beam.blocks import canonicalize
 
 
-def _decode(payloads, canonicalize=samples.canonicalize):
+def _decode(payloads, canonicalize=canonicalize):
     return records.decode(records.Frames.from_payloads(payloads), samples.WANTED, canonicalize)
 
 
@@ -51,7 +52,7 @@ def test_damaged_records_are_read_as_protobuf_reads_them(seed):
     frames = records.Frames.from_payloads(payloads)
     assert 300 < len(accepted) < 2700, "the damage must leave both kinds of records"
 
-    block = records.decode(frames, samples.WANTED, samples.canonicalize)
+    block = records.decode(frames, samples.WANTED, canonicalize)
     np.testing.assert_array_equal(block.file_offsets, frames.file_offsets[accepted])
     samples.assert_columns_equal(block, [examples[i] for i in accepted])
     assert len(block.rejected) == len(payloads) - len(accepted)
@@ -118,7 +119,7 @@ def test_uncommon_records_take_the_slow_path(payload, reason):
     assert block.slow_count == 1 and block.rejected == []
     samples.assert_columns_equal(block, [made])
     assert records.Frames(block.frames, block.offsets, block.file_offsets).payloads() == [
-        samples.canonicalize(payload)
+        canonicalize(payload)
     ]
     alone = _decode([payload], canonicalize=None)
     assert alone.n == 0 and alone.slow_count == 1
@@ -158,7 +159,7 @@ def test_another_kind_is_rejected_with_both_kinds_named():
     made.features.feature["i"].float_list.value.append(1.0)
     good = samples.field(0x0A, ENTRY)
     frames = records.Frames.from_payloads([good, made.SerializeToString(), good])
-    block = records.decode(frames, samples.WANTED, samples.canonicalize)
+    block = records.decode(frames, samples.WANTED, canonicalize)
     assert block.column("i").to_rows() == [[1], [1]]
     assert block.slow_count == 0
     assert block.rejected == [

@@ -9,9 +9,11 @@ import tempfile
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.protobuf.internal import api_implementation
 
 from tests.records import samples
 from tfrs_augment import records
+from tfrs_augment.beam.blocks import canonicalize
 
 
 def _framed(examples) -> bytes:
@@ -49,10 +51,16 @@ def test_rows_are_those_of_protobuf():
                 target.value.extend(row)
         examples.append(made)
     columns = {name: records.Column.from_rows(kind, rows[name]) for name, kind in kinds.items()}
-    assert records.encode_rows(columns).tobytes() == _framed(examples)
+    written = records.encode_rows(columns)
     block = _block(examples, kinds)
     again = {name: block.column(name) for name in kinds}
-    assert records.encode_rows(again).tobytes() == _framed(examples)
+    assert np.array_equal(records.encode_rows(again), written)
+    if api_implementation.Type() == "upb":
+        assert written.tobytes() == _framed(examples)
+    # Older implementations order names otherwise where one begins with another; all else is the same.
+    expected = [made.SerializeToString() for made in examples]
+    assert list(map(len, _payloads(written))) == list(map(len, expected))
+    assert list(map(canonicalize, _payloads(written))) == list(map(canonicalize, expected))
 
 
 def test_rows_of_nothing():

@@ -26,13 +26,22 @@ def canonicalize(payload: bytes) -> bytes:
     Raises:
       ValueError: the record is no tf.train.Example.
     """
-    example = tf.train.Example()
     try:
-        example.ParseFromString(payload)
+        example = tf.train.Example.FromString(payload)
     except DecodeError as error:
         raise ValueError("the record is no tf.train.Example") from error
-    example.DiscardUnknownFields()
-    return example.SerializeToString(deterministic=True)
+    # Built anew from what is known: DiscardUnknownFields leaves those inside a map's values in protobuf 3.20,
+    # which also writes a map that nobody has looked into as it came, duplicate keys included.
+    canonical = tf.train.Example()
+    canonical.features.SetInParent()
+    for name, feature in example.features.feature.items():
+        made = canonical.features.feature[name]
+        kind = feature.WhichOneof("kind")
+        if kind is not None:
+            values = getattr(made, kind)
+            values.SetInParent()
+            values.value.extend(getattr(feature, kind).value)
+    return canonical.SerializeToString(deterministic=True)
 
 
 class BlockAugmenter:
