@@ -17,7 +17,7 @@ PACKAGE = "tfrs_augment"
 
 # A room may import those of its own layer and of the layers above it in this list.
 LAYERS = [
-    {"errors", "rng", "features", "schema"},
+    {"_lazy", "errors", "json_file", "rng", "features", "schema"},
     {"ops"},
     {"arrays", "explain"},  # what the policy does with plain values
     {"policy"},
@@ -31,7 +31,7 @@ ALONE = {
     # llvmlite is Numba's own compiler.
     "records": {"numpy", "numba", "llvmlite", *sys.stdlib_module_names},
     "_keras": set(sys.stdlib_module_names),
-    "__init__": {f"{PACKAGE}._keras", *sys.stdlib_module_names},
+    "__init__": {f"{PACKAGE}._keras", f"{PACKAGE}._lazy", *sys.stdlib_module_names},
 }
 WITHOUT_KERAS = LAYERS[0] | LAYERS[1] | LAYERS[2] | LAYERS[3]
 KERAS = {"keras", "tf_keras", "tensorflow.keras", "tensorflow_recommenders"}

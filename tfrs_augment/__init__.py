@@ -10,10 +10,8 @@ sets `TF_USE_LEGACY_KERAS=1`; after that it raises an `ImportError` that names t
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 from tfrs_augment import _keras
+from tfrs_augment._lazy import attach
 
 __version__ = "0.1.0"
 
@@ -38,17 +36,4 @@ _PUBLIC = {
 }
 
 __all__ = [*sorted(_PUBLIC), "__version__"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = _PUBLIC[name]
-    module = importlib.import_module(f"{__name__}.{home or name}")
-    value = getattr(module, name) if home else module
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_PUBLIC))
+__getattr__, __dir__ = attach(__name__, _PUBLIC)

@@ -6,9 +6,8 @@ import dataclasses
 import functools
 import hashlib
 import json
-import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -16,6 +15,7 @@ from tfrs_augment import arrays
 from tfrs_augment.errors import InvalidArgumentError, close_matches
 from tfrs_augment.explain import Explanation, explain_row
 from tfrs_augment.features import FeatureBatch, as_column, row_keys
+from tfrs_augment.json_file import JsonFile
 from tfrs_augment.ops.base import Op, op_from_config, with_unique_ids
 from tfrs_augment.ops.fitted import FittedState, Requirement
 from tfrs_augment.rng import Column, KeyedRng
@@ -25,7 +25,7 @@ FORMAT_VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class AugmentationPolicy:
+class AugmentationPolicy(JsonFile):
     """Augmentations to apply to rows, and what their random numbers hang on.
 
     A row's augmentation is a pure function of (seed, the row's key features, draw number, op id): the same
@@ -57,6 +57,7 @@ class AugmentationPolicy:
     """
 
     ops: tuple[Op, ...]
+    json_name: ClassVar[str] = "policy"
     _: dataclasses.KW_ONLY
     seed: int = 0
     key_features: tuple[str, ...] = ()
@@ -260,43 +261,6 @@ class AugmentationPolicy:
             raise InvalidArgumentError(f"`ops` must be a list. Received: ops={entries!r}.")
         ops = [op_from_config(entry, f"ops[{i}]") for i, entry in enumerate(entries)]
         return cls(ops, seed=config.get("seed", 0), key_features=config.get("key_features", ()))
-
-    def to_json(self) -> str:
-        """The policy as JSON text."""
-        return json.dumps(self.get_config(), indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> AugmentationPolicy:
-        """Reads a policy from JSON text; see `from_config` for the errors."""
-        try:
-            config = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InvalidArgumentError(f"The policy is not valid JSON: {error}.") from error
-        return cls.from_config(config)
-
-    def save(self, path: str | pathlib.Path) -> None:
-        """Writes the policy as a JSON file; fitted statistics have a `save` of their own."""
-        with tf.io.gfile.GFile(str(path), "w") as file:
-            file.write(self.to_json())
-
-    @classmethod
-    def load(cls, path: str | pathlib.Path) -> AugmentationPolicy:
-        """Reads a policy file.
-
-        Raises:
-          InvalidArgumentError: the file cannot be read or is no policy; the message names the file.
-        """
-        try:
-            with tf.io.gfile.GFile(str(path), "r") as file:
-                text = file.read()
-        except (tf.errors.OpError, UnicodeDecodeError) as error:
-            raise InvalidArgumentError(
-                f"The policy file '{path}' cannot be read: {error}"
-            ) from error
-        try:
-            return cls.from_json(text)
-        except InvalidArgumentError as error:
-            raise InvalidArgumentError(f"{path}: {error}") from error
 
     @property
     def fingerprint(self) -> str:

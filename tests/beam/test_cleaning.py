@@ -12,7 +12,7 @@ import tfrs_augment as aug
 from tests.beam import rows
 from tfrs_augment import cli
 from tfrs_augment.beam import cleaning as c
-from tfrs_augment.beam import cleaning_passes
+from tfrs_augment.beam.cleaning import passes as cleaning_passes
 from tfrs_augment.errors import DataError, InvalidArgumentError, OutputError, UnknownFeatureError
 
 POLICY = aug.AugmentationPolicy([aug.ops.IdDropout("item", rate=0.5)], key_features=("user", "t"))
@@ -395,8 +395,8 @@ def test_every_rule_finds_something_and_counts_add_up(cleaned):
 @pytest.mark.parametrize("shards", [1, 7])
 def test_files_and_their_order_do_not_matter(dirty, cleaned, tmp_path, shards, monkeypatch):
     # Small partitions and many messages, as of large data.
-    monkeypatch.setattr("tfrs_augment.beam.cleaning_passes.BYTES_A_PARTITION", 50_000)
-    monkeypatch.setattr("tfrs_augment.beam.cleaning_passes._FLUSH", 500)
+    monkeypatch.setattr("tfrs_augment.beam.cleaning.passes.BYTES_A_PARTITION", 50_000)
+    monkeypatch.setattr("tfrs_augment.beam.cleaning.passes._FLUSH", 500)
     order = np.random.default_rng(shards).permutation(len(dirty))
     for number, part in enumerate(np.split(order, [17, 17, 2000])):
         kind = "GZIP" if number % 2 else ""

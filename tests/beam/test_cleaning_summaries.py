@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tfrs_augment import records
-from tfrs_augment.beam import cleaning_summaries as s
-from tfrs_augment.beam.cleaning_kernels import hash_payloads, hash_rows, hash_values
+from tfrs_augment.beam.cleaning import summaries as s
+from tfrs_augment.beam.cleaning.kernels import hash_payloads, hash_rows, hash_values
 from tfrs_augment.errors import DataError
 
 

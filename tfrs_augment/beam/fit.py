@@ -11,7 +11,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from tfrs_augment.beam import files
-from tfrs_augment.beam.cleaning_units import LearnedCleaning
+from tfrs_augment.beam.cleaning.units import LearnedCleaning
 from tfrs_augment.beam.pipelines import check_complete, pipeline_options, run_pipeline
 from tfrs_augment.beam.sequences import EXAMPLE
 from tfrs_augment.beam.units import SummarizeUnit, Unit, peek, plan

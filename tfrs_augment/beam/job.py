@@ -14,7 +14,7 @@ from tfrs_augment.beam import files, sources, tables
 from tfrs_augment.beam.balance import Balance
 from tfrs_augment.beam.blocks import PROVENANCE, WEIGHT
 from tfrs_augment.beam.cleaning import Cleaning
-from tfrs_augment.beam.cleaning_passes import learn
+from tfrs_augment.beam.cleaning.passes import learn
 from tfrs_augment.beam.fit import fit_units
 from tfrs_augment.beam.pipelines import check_complete, pipeline_options, run_pipeline
 from tfrs_augment.beam.progress import Progress

@@ -28,7 +28,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from tfrs_augment import records
 from tfrs_augment.beam import files, sources, tables
 from tfrs_augment.beam.cleaning import Cleaning
-from tfrs_augment.beam.cleaning_units import LearnedCleaning
+from tfrs_augment.beam.cleaning.units import LearnedCleaning
 from tfrs_augment.beam.job import check_arguments
 from tfrs_augment.beam.sequences import EXAMPLE, PAYLOADS, payloads_of
 from tfrs_augment.beam.units import frames_of, peek, plan, shared_augmenter

@@ -15,7 +15,7 @@ from tfrs_augment import records
 from tfrs_augment.beam import files
 from tfrs_augment.beam.balance import Balance, copies_of
 from tfrs_augment.beam.blocks import BlockAugmenter, to_features
-from tfrs_augment.beam.cleaning_units import LearnedCleaning, UnitCleaner
+from tfrs_augment.beam.cleaning.units import LearnedCleaning, UnitCleaner
 from tfrs_augment.beam.sequences import EXAMPLE, SEQUENCE_EXAMPLE, SequenceAugmenter, to_example
 from tfrs_augment.beam.sources import place_of
 from tfrs_augment.errors import DataError

@@ -10,8 +10,7 @@ To load the shop by its name through TensorFlow Datasets, register its builder f
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from tfrs_augment._lazy import attach
 
 # Loaded on first use: the import of this package stays free of TensorFlow Datasets.
 _MODULES = {
@@ -37,15 +36,4 @@ _MODULES = {
 }
 
 __all__ = sorted(_MODULES)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES])
+__getattr__, __dir__ = attach(__name__, _MODULES)

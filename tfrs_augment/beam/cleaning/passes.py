@@ -23,7 +23,7 @@ from apache_beam.io.filesystems import FileSystems
 from tfrs_augment import records
 from tfrs_augment.beam import files
 from tfrs_augment.beam.cleaning import Cleaning
-from tfrs_augment.beam.cleaning_units import LearnedCleaning
+from tfrs_augment.beam.cleaning.units import LearnedCleaning
 from tfrs_augment.beam.pipelines import check_complete
 from tfrs_augment.beam.units import Unit, frames_of
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tfrs_augment.beam.cleaning_base import (
+from tfrs_augment.beam.cleaning.base import (
     Learned,
     Rule,
     among,
@@ -16,8 +16,8 @@ from tfrs_augment.beam.cleaning_base import (
     new_messages,
     sort_messages,
 )
-from tfrs_augment.beam.cleaning_kernels import hash_rows, thin
-from tfrs_augment.beam.cleaning_rows import Rows
+from tfrs_augment.beam.cleaning.kernels import hash_rows, thin
+from tfrs_augment.beam.cleaning.rows import Rows
 from tfrs_augment.records import FLOAT, Column
 from tfrs_augment.schema import KINDS
 

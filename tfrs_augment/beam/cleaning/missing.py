@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tfrs_augment.beam.cleaning_base import FeatureRule, Learned, Rule, check_value
-from tfrs_augment.beam.cleaning_rows import (
+from tfrs_augment.beam.cleaning.base import FeatureRule, Learned, Rule, check_value
+from tfrs_augment.beam.cleaning.rows import (
     Rows,
     distinct,
     replace_values,
@@ -16,7 +16,7 @@ from tfrs_augment.beam.cleaning_rows import (
     to_bytes,
     to_text,
 )
-from tfrs_augment.beam.cleaning_summaries import STATISTICS, Grouped
+from tfrs_augment.beam.cleaning.summaries import STATISTICS, Grouped
 from tfrs_augment.errors import DataError, close_matches
 from tfrs_augment.records import BYTES, FLOAT, INT64, Column
 from tfrs_augment.schema import KINDS, Schema

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tfrs_augment.beam.cleaning_base import (
+from tfrs_augment.beam.cleaning.base import (
     FeatureRule,
     Learned,
     among,
@@ -20,8 +20,8 @@ from tfrs_augment.beam.cleaning_base import (
     new_messages,
     sort_messages,
 )
-from tfrs_augment.beam.cleaning_kernels import hash_values
-from tfrs_augment.beam.cleaning_rows import (
+from tfrs_augment.beam.cleaning.kernels import hash_values
+from tfrs_augment.beam.cleaning.rows import (
     Rows,
     column_of_rows,
     distinct,
@@ -31,7 +31,7 @@ from tfrs_augment.beam.cleaning_rows import (
     to_bytes,
     to_text,
 )
-from tfrs_augment.beam.cleaning_summaries import Quantiles
+from tfrs_augment.beam.cleaning.summaries import Quantiles
 from tfrs_augment.records import INT64, Column
 from tfrs_augment.schema import Schema
 

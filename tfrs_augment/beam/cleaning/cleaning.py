@@ -1,51 +1,21 @@
-"""Cleaning before augmentation: which rules, in which order.
-
-Example:
-  >>> from tfrs_augment.beam import cleaning
-  >>> rules = cleaning.Cleaning([
-  ...     cleaning.ExactDuplicates(),
-  ...     cleaning.RangeOutliers("age", low=0, high=120),
-  ...     cleaning.MissingFill("age", by="median"),
-  ... ])
-  >>> cleaning.Cleaning.from_json(rules.to_json()) == rules
-  True
-"""
+"""A list of rules as an object: JSON, checks, and which of them learn together."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import pathlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-import tensorflow as tf
-
-from tfrs_augment.beam.cleaning_base import Rule, rule_from_config
-from tfrs_augment.beam.cleaning_missing import MissingFill, Required
-from tfrs_augment.beam.cleaning_rules import BotUsers, ExactDuplicates, NearDuplicates
-from tfrs_augment.beam.cleaning_values import IqrOutliers, OutsideDomain, RangeOutliers
+from tfrs_augment.beam.cleaning.base import Rule, rule_from_config
 from tfrs_augment.errors import InvalidArgumentError, close_matches
+from tfrs_augment.json_file import JsonFile
 from tfrs_augment.schema import Schema
-
-__all__ = [
-    "BotUsers",
-    "Cleaning",
-    "ExactDuplicates",
-    "IqrOutliers",
-    "MissingFill",
-    "NearDuplicates",
-    "OutsideDomain",
-    "RangeOutliers",
-    "Required",
-    "Rule",
-]
 
 FORMAT_VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)
-class Cleaning:
+class Cleaning(JsonFile):
     """Rules that are applied to rows before they are augmented, in this order.
 
     Each rule sees what the rules before it have left: a mean that is filled in is that of the rows without
@@ -60,6 +30,8 @@ class Cleaning:
     """
 
     rules: tuple[Rule, ...]
+
+    json_name: ClassVar[str] = "cleaning"
 
     def __post_init__(self):
         rules = (self.rules,) if isinstance(self.rules, Rule) else tuple(self.rules)
@@ -154,40 +126,3 @@ class Cleaning:
         if not isinstance(entries, Sequence) or isinstance(entries, str):
             raise InvalidArgumentError(f"`rules` must be a list. Received: rules={entries!r}.")
         return cls([rule_from_config(entry, f"rules[{i}]") for i, entry in enumerate(entries)])
-
-    def to_json(self) -> str:
-        """The rules as JSON text."""
-        return json.dumps(self.get_config(), indent=2) + "\n"
-
-    @classmethod
-    def from_json(cls, text: str) -> Cleaning:
-        """Reads rules from JSON text; see `from_config` for the errors."""
-        try:
-            config = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InvalidArgumentError(f"The cleaning is not valid JSON: {error}.") from error
-        return cls.from_config(config)
-
-    def save(self, path: str | pathlib.Path) -> None:
-        """Writes the rules as a JSON file."""
-        with tf.io.gfile.GFile(str(path), "w") as file:
-            file.write(self.to_json())
-
-    @classmethod
-    def load(cls, path: str | pathlib.Path) -> Cleaning:
-        """Reads a file of rules.
-
-        Raises:
-          InvalidArgumentError: the file cannot be read or holds no rules; the message names the file.
-        """
-        try:
-            with tf.io.gfile.GFile(str(path), "r") as file:
-                text = file.read()
-        except (tf.errors.OpError, UnicodeDecodeError) as error:
-            raise InvalidArgumentError(
-                f"The cleaning file '{path}' cannot be read: {error}"
-            ) from error
-        try:
-            return cls.from_json(text)
-        except InvalidArgumentError as error:
-            raise InvalidArgumentError(f"{path}: {error}") from error

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tfrs_augment.beam.cleaning_rows import Rows
+from tfrs_augment.beam.cleaning.rows import Rows
 from tfrs_augment.errors import InvalidArgumentError, close_matches
 from tfrs_augment.schema import Schema
 

@@ -13,8 +13,8 @@ from tfrs_augment import records
 from tfrs_augment.beam import files
 from tfrs_augment.beam.blocks import BlockAugmenter
 from tfrs_augment.beam.cleaning import Cleaning
-from tfrs_augment.beam.cleaning_base import Learned
-from tfrs_augment.beam.cleaning_rows import Rows
+from tfrs_augment.beam.cleaning.base import Learned
+from tfrs_augment.beam.cleaning.rows import Rows
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfrs_augment import records
 from tfrs_augment.beam.blocks import canonicalize
-from tfrs_augment.beam.cleaning_kernels import frame_offsets, hash_payloads
+from tfrs_augment.beam.cleaning.kernels import frame_offsets, hash_payloads
 from tfrs_augment.records import BYTES, INT64, Column, Edit
 
 _OFFSET_BITS = 44
