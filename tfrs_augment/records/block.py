@@ -133,6 +133,7 @@ class Block:
         self._wanted = wanted
         self._spans = kernel_input(spans, np.int32)
         self._bodies = kernel_input(bodies, np.int32)
+        self._columns: dict[str, Column] = {}
 
     def __len__(self) -> int:
         return self.n
@@ -151,11 +152,12 @@ class Block:
             ) from None
 
     def column(self, name: str) -> Column:
-        """The values of one wanted feature."""
-        feature = self._number(name)
-        return read_column(
-            self.frames, self.offsets, self._spans, feature, int(self._wanted.kinds[feature])
-        )
+        """The values of one wanted feature; read once, then kept with the block."""
+        if name not in self._columns:
+            feature = self._number(name)
+            kind = int(self._wanted.kinds[feature])
+            self._columns[name] = read_column(self.frames, self.offsets, self._spans, feature, kind)
+        return self._columns[name]
 
     def take(self, mask: np.ndarray) -> Block:
         """The records where the bool `mask` is true, with the same rejections and slow count."""
