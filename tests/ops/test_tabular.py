@@ -49,7 +49,7 @@ class TestIdDropout(OpContract):
     def test_a_token_of_another_type_is_refused(self):
         with pytest.raises(
             InvalidArgumentError,
-            match="`oov_token` must fit a int64 feature. Received: oov_token='x'",
+            match="`oov_token` must fit 'count' of type int64. Received: oov_token='x'",
         ):
             self.policy(IdDropout("count", rate=0.5, oov_token="x")).augment(batch())
         with pytest.raises(

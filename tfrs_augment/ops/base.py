@@ -48,9 +48,9 @@ class Op:
     kinds: ClassVar[tuple[str, ...]] = KINDS
     """The kinds of feature that it takes."""
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, abstract: bool = False, **kwargs):
         super().__init_subclass__(**kwargs)
-        if not cls.__name__.startswith("_"):
+        if not abstract and not cls.__name__.startswith("_"):
             _REGISTRY[cls.__name__] = cls
 
     def __post_init__(self):
@@ -71,6 +71,11 @@ class Op:
     def features(self) -> tuple[str, ...]:
         """The names of the features that the op changes."""
         return (self.feature,)
+
+    @property
+    def aligned(self) -> tuple[str, ...]:
+        """Those of its features that are lists of equal length in each row; a job refuses other rows."""
+        return ()
 
     def parts(self) -> Iterator[Op]:
         """The ops that this one consists of: itself, or those that it combines."""

@@ -22,17 +22,19 @@ UNKNOWN: Mapping[str, Token] = {"bytes": "[UNK]", "int64": -1, "float": 0.0}
 """The token that stands for "not known", by kind: what Keras's lookup layers map to out-of-vocabulary."""
 
 
-def _token(value: Token | None, column: Column) -> tf.Tensor:
-    """A token as a scalar of the column's dtype."""
-    return tf.constant(
-        UNKNOWN[kind_of_dtype(column.dtype)] if value is None else value, column.dtype
-    )
+def token_of(op: Op, argument: str, value: Token | None, name: str, column: Column) -> tf.Tensor:
+    """A token that an op has as an argument, as a scalar of a column's dtype; None is the unknown one.
 
-
-def _matches(value: Token, dtype: tf.DType) -> bool:
-    if dtype == tf.string:
-        return isinstance(value, str)
-    return isinstance(value, int | float) if dtype.is_floating else isinstance(value, int)
+    Raises:
+      InvalidArgumentError: it is of another kind than the column `name`.
+    """
+    dtype = column.dtype
+    if value is None:
+        return tf.constant(UNKNOWN[kind_of_dtype(dtype)], dtype)
+    takes = str if dtype == tf.string else int | float if dtype.is_floating else int
+    if not isinstance(value, takes):
+        raise op.invalid(argument, f"must fit '{name}' of type {dtype.name}", value)
+    return tf.constant(value, dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +83,8 @@ class IdDropout(Op):
 
     def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
         column = self.column(batch, self.feature)
-        if self.oov_token is not None and not _matches(self.oov_token, column.dtype):
-            raise self.invalid(
-                "oov_token", f"must fit a {column.dtype.name} feature", self.oov_token
-            )
-        values = tf.where(params["drop"], _token(self.oov_token, column), values_of(column))
+        token = token_of(self, "oov_token", self.oov_token, self.feature, column)
+        values = tf.where(params["drop"], token, values_of(column))
         return batch.replace({self.feature: with_values(column, values)})
 
 
@@ -117,7 +116,7 @@ class FeatureMask(Op):
         super().__post_init__()
         if len(set(self.masked)) < len(self.masked):
             raise self.invalid("masked", "must name each feature once", self.masked)
-        _check_mask_values(self)
+        check_mask_values(self)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -162,7 +161,7 @@ class FeatureCrop(Op):
         check_range(self, "keep_range", self.keep_range, 0.0, 1.0)
         if self.keep_range[0] == 0:
             raise self.invalid("keep_range", "must start above 0", self.keep_range)
-        _check_mask_values(self)
+        check_mask_values(self)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -197,7 +196,12 @@ def marginal_table(op: Op, column: Column) -> tf.Tensor:
     )
 
 
-def _check_mask_values(op: Op) -> None:
+def check_mask_values(op: Op) -> None:
+    """Checks an op's `mask_values`: tokens of features that it has.
+
+    Raises:
+      InvalidArgumentError: they are not.
+    """
     for name, value in (op.mask_values or {}).items():
         if name not in op.features:
             raise op.invalid("mask_values", f"may only name features of {op.features}", name)
@@ -212,10 +216,8 @@ def _mask_features(
     changed = {}
     for name, mask in masks.items():
         column = op.column(batch, name)
-        value = (mask_values or {}).get(name)
-        if value is not None and not _matches(value, column.dtype):
-            raise op.invalid("mask_values", f"must fit '{name}' of type {column.dtype.name}", value)
-        values = tf.where(spread(mask, column), _token(value, column), values_of(column))
+        token = token_of(op, "mask_values", (mask_values or {}).get(name), name, column)
+        values = tf.where(spread(mask, column), token, values_of(column))
         changed[name] = with_values(column, values)
     return batch.replace(changed)
 
