@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import numpy as np
@@ -14,8 +15,9 @@ from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.evaluation import splits
 from tfrs_augment.evaluation.comparison import Arm, compare
 from tfrs_augment.evaluation.report import METRICS
-from tfrs_augment.evaluation.slices import SLICES
+from tfrs_augment.evaluation.slices import MAIN_SLICES, SLICES
 from tfrs_augment.evaluation.training import Protocol
+from tfrs_augment.layers.auxiliary import AuxiliaryTask
 from tfrs_augment.ops import GaussianNoise, IdDropout
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.towers import TwoTower, mean_oov
@@ -71,6 +73,13 @@ class Constant(tfrs.Model):
 
     def compute_loss(self, features, training=False):
         return self.weight**2
+
+
+class Penalty(AuxiliaryTask):
+    """Pulls every item to the origin."""
+
+    def loss(self, model, features, draw):
+        return 100.0 * tf.reduce_sum(model.item_table**2)
 
 
 def _split(shop):
@@ -130,6 +139,33 @@ def test_an_arm_that_shares_a_training_changes_it_for_itself_alone(report):
         assert (erased.ranks["full"].ties > 9).all()
 
 
+def test_an_arm_adds_tasks_made_of_its_training_rows(shop, tmp_path):
+    given = []
+
+    def factory(train):
+        given.append(train)
+        return [Penalty(weight=1.0, reduction="mean")]
+
+    arms = {"plain": None, "penalized": Arm(tasks=factory)}
+    report = compare(
+        Tiny,
+        arms,
+        split=_split(shop),
+        seeds=(0,),
+        protocol=FAST,
+        cache_dir=tmp_path,
+        progress=False,
+    )
+    assert len(given) == 1 and len(given[0]) == len(_split(shop)(0).train)
+    runs = report.runs
+    assert runs["plain", 0].validation != runs["penalized", 0].validation
+    assert Arm(tasks=factory).describe()["tasks"].endswith("<locals>.factory")
+    assert "tasks" not in Arm().describe()
+    assert Arm(tasks=functools.partial(factory, a=1)).describe() != Arm(tasks=factory).describe()
+    with pytest.raises(InvalidArgumentError, match="or `tasks`"):
+        Arm(tasks=factory, share="plain")
+
+
 def test_mean_oov_moves_only_what_training_does_not_know(shop):
     arms = {
         "plain": None,
@@ -175,7 +211,8 @@ def test_the_report_can_be_written_and_read(report, tmp_path):
     assert read["seeds"] == [0, 1]
     assert len(read["runs"]) == 8
     lines = found.table().splitlines()
-    assert len(lines) == 2 + len(SLICES) * (1 + 4)
+    assert len(lines) == 2 + len(MAIN_SLICES) * (1 + 4)
+    assert len(found.table(slices=SLICES).splitlines()) == 2 + len(SLICES) * (1 + 4)
     assert len({len(line) for line in lines}) == 1
     assert "against plain" in lines[0]
     found.plot(tmp_path / "report.png")

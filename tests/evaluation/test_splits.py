@@ -110,7 +110,7 @@ def test_the_head_is_a_fifth_of_the_training_items():
     assert np.flatnonzero(slices.head_items(counts)).tolist() == [9, 10]
 
 
-def test_ranks_of_both_corpora(shop):
+def test_ranks_of_each_corpus(shop):
     one = split(shop, cold_share=0.2, seed=4)
     rng = np.random.default_rng(0)
     queries, candidates = rng.normal(size=(60, 4)), rng.normal(size=(40, 4))
@@ -118,12 +118,19 @@ def test_ranks_of_both_corpora(shop):
     user, item = one.test.user_index(), one.test.item_index()
     plain = rank(queries, candidates, user, item)
     assert (found["full"].greater <= plain.greater).all()
-    assert (found["warm_corpus"].greater <= found["full"].greater).all()
+    warm = one.warm_items[item]
+    # The warm and the cold items that rank above are all that rank above.
+    for name, rows in (("warm_corpus", warm), ("cold_corpus", ~warm)):
+        assert (found[name].greater[rows] <= found["full"].greater[rows]).all()
+        assert (found[name].greater[~rows] == (one.warm_items == warm[rows][0]).sum()).all()
     for row in range(0, len(item), 17):
         seen = set(one.seen.item_index()[one.seen.user_index() == user[row]].tolist())
         others = [i for i in range(40) if i not in seen and i != item[row]]
         scores = candidates @ queries[user[row]]
-        assert found["full"].greater[row] == (scores[others] > scores[item[row]]).sum()
+        above = np.array([i for i in others if scores[i] > scores[item[row]]], int)
+        assert found["full"].greater[row] == len(above)
+        same = one.warm_items[above] == warm[row]
+        assert found["warm_corpus" if warm[row] else "cold_corpus"].greater[row] == same.sum()
 
 
 def test_validation_ranks_leave_cold_items_out(shop):

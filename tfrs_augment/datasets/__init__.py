@@ -1,4 +1,5 @@
-"""Interaction data: the form all loaders return, MovieLens, and simulated shops.
+"""Interaction data: the form all loaders return, MovieLens, Amazon Beauty, and simulated
+shops.
 
 To load the shop by its name through TensorFlow Datasets, register its builder first:
 
@@ -14,6 +15,7 @@ from tfrs_augment._lazy import attach
 
 # Loaded on first use: the import of this package stays free of TensorFlow Datasets.
 _MODULES = {
+    "amazon_beauty": "amazon",
     "PlantedFaults": "faults",
     "Score": "faults",
     "plant_faults": "faults",

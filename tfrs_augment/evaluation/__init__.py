@@ -15,6 +15,7 @@ _MODULES = {
     "development_split": "splits",
     "rank": "metrics",
     "split": "splits",
+    "split_histories": "histories",
 }
 
 __all__ = sorted(_MODULES)

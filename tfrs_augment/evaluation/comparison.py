@@ -22,7 +22,7 @@ from tfrs_augment.datasets.interactions import Interactions
 from tfrs_augment.errors import InvalidArgumentError, close_matches
 from tfrs_augment.evaluation.metrics import Ranks
 from tfrs_augment.evaluation.report import Report, Run
-from tfrs_augment.evaluation.slices import Slices, rank_test_rows
+from tfrs_augment.evaluation.slices import CORPORA, Slices, rank_test_rows
 from tfrs_augment.evaluation.splits import Split, split_of
 from tfrs_augment.evaluation.training import Embedder, Protocol
 from tfrs_augment.evaluation.training import train as train_model
@@ -33,7 +33,7 @@ from tfrs_augment.policy import AugmentationPolicy
 BuildModel = Callable[..., tf_keras.Model]
 
 # Raised with every change that lets the same arm train or score otherwise.
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +237,7 @@ class _Seed:
                 f"epoch {epoch}, validation {metric:.4f}"
             ),
         )
-        embed = Embedder(self.split, self.protocol)
+        embed = Embedder(self.split, self.split.test, self.protocol)
         weights = model.get_weights()
         for name in wanted:
             if self.arms[name].after_fit is not None:
@@ -272,10 +272,7 @@ class _Cache:
         if self._folder is None or not self._path(arm, seed, key).exists():
             return None
         with np.load(self._path(arm, seed, key)) as file:
-            ranks = {
-                name: Ranks(file[f"{name}/greater"], file[f"{name}/ties"])
-                for name in ("full", "warm_corpus")
-            }
+            ranks = {name: Ranks(file[f"{name}/greater"], file[f"{name}/ties"]) for name in CORPORA}
             return Run(
                 ranks=ranks,
                 validation=file["validation"].tolist(),

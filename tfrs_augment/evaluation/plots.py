@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
-from tfrs_augment.evaluation.slices import SLICES
+from tfrs_augment.evaluation.slices import MAIN_SLICES
 
 if TYPE_CHECKING:
     from tfrs_augment.evaluation.report import Report
@@ -39,7 +39,7 @@ def plot_report(report: Report, path: str | os.PathLike, metric: str = "recall@1
       path: of the PNG.
       metric: "recall@10", "recall@50" or "ndcg@10".
     """
-    slices = [name for name in SLICES if not math.isnan(_figure(report, name, metric).mean)]
+    slices = [name for name in MAIN_SLICES if not math.isnan(_figure(report, name, metric).mean)]
     canvas = Canvas(figsize=(2.5 * len(slices) + 0.6, 6.6), dpi=120, layout="constrained")
     FigureCanvasAgg(canvas)
     axes = canvas.subplots(2, len(slices), squeeze=False)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfrs_augment.evaluation import bootstrap
 from tfrs_augment.evaluation.metrics import Ranks
-from tfrs_augment.evaluation.slices import SLICES, Slices
+from tfrs_augment.evaluation.slices import CORPORA, MAIN_SLICES, SLICES, Slices
 
 METRICS = ("recall@10", "recall@50", "ndcg@10")
 
@@ -25,8 +25,8 @@ class Run:
     """One arm trained with one seed.
 
     Attributes:
-      ranks: `{"full": ..., "warm_corpus": ...}`, of all test rows of the seed's split.
-      validation: the validation metric (NDCG@50) after each epoch.
+      ranks: of all test rows of the seed's split, by the names in `slices.CORPORA`.
+      validation: the validation metric (NDCG@50) of each validation, by default one an epoch.
       best_epoch: index of the epoch whose weights were kept.
       seconds: wall time of training and evaluation.
     """
@@ -39,8 +39,8 @@ class Run:
     def values(self, slice_name: str, metric: str) -> np.ndarray:
         """Returns float64 `[rows]`: a metric of every test row, ranked as the slice says."""
         kind, k = metric.split("@")
-        ranks = self.ranks["warm_corpus" if slice_name == "warm_corpus" else "full"]
-        return getattr(ranks, kind)(int(k))
+        corpus = next(name for name, slices in CORPORA.items() if slice_name in slices)
+        return getattr(self.ranks[corpus], kind)(int(k))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Report:
                 {
                     "arm": arm,
                     "seed": seed,
-                    "epochs": len(run.validation),
+                    "validations": len(run.validation),
                     "best_epoch": run.best_epoch + 1,
                     "validation_ndcg@50": list(run.validation),
                     "seconds": round(run.seconds, 1),
@@ -135,7 +135,7 @@ class Report:
             json.dump(self.to_dict(), file, indent=1)
             file.write("\n")
 
-    def table(self, metric: str = "recall@10") -> str:
+    def table(self, metric: str = "recall@10", slices: Sequence[str] = MAIN_SLICES) -> str:
         """Returns a Markdown table, aligned for a terminal: a line an arm, grouped by slice.
 
         A line holds the mean over seeds and its 95 % interval; then, but for the baseline, the
@@ -144,9 +144,10 @@ class Report:
 
         Args:
           metric: "recall@10", "recall@50" or "ndcg@10".
+          slices: names of slices, in order.
         """
         lines = [[metric, "mean", "95 % interval", f"against {self.baseline}", "95 % interval", ""]]
-        for name in SLICES:
+        for name in slices:
             lines.append([f"{name}, {self.rows(name):,.0f} rows", "", "", "", "", ""])
             lines += [[f"  {arm}", *self._cells(arm, name, metric)] for arm in self.arms]
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]

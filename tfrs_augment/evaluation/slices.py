@@ -7,11 +7,15 @@
 | `head` | the item is among the 20 % most popular training items | the full catalogue |
 | `tail` | a training item that is not head | the full catalogue |
 | `cold` | the item has no training row | the full catalogue |
-| `warm_corpus` | as `warm` | the warm items alone |
+| `warm_corpus`, `head_corpus`, `tail_corpus` | as `warm`, `head`, `tail` | the warm items alone |
+| `cold_corpus` | as `cold` | the cold items alone |
 
 What a user has seen is left out of every ranking. `warm` and `warm_corpus` hold the same rows: the
 second says how good the model is where only items it knows compete; what `warm` loses beyond it is
-the price of showing cold items at all.
+the price of showing cold items at all. `cold_corpus` asks how well new items are told from one
+another, as a shelf of novelties would show them.
+
+A split that trains on a sample of its rows says by `Split.popularity` which items are warm and head.
 """
 
 from __future__ import annotations
@@ -20,10 +24,18 @@ import dataclasses
 
 import numpy as np
 
-from tfrs_augment.evaluation.metrics import Ranks, Seen, rank
-from tfrs_augment.evaluation.splits import Split, catalogue_size
+from tfrs_augment.evaluation.metrics import Ranks, rank
+from tfrs_augment.evaluation.splits import Split
 
-SLICES = ("all", "warm", "head", "tail", "cold", "warm_corpus")
+MAIN_SLICES = ("all", "warm", "head", "tail", "cold", "warm_corpus")
+SLICES = (*MAIN_SLICES, "head_corpus", "tail_corpus", "cold_corpus")
+"""The main ones are those of tables and plots unless others are asked for."""
+CORPORA = {
+    "full": ("all", "warm", "head", "tail", "cold"),
+    "warm_corpus": ("warm_corpus", "head_corpus", "tail_corpus"),
+    "cold_corpus": ("cold_corpus",),
+}
+"""The candidates that compete, and the slices that are ranked among them."""
 
 _HEAD_SHARE = 0.2
 
@@ -33,7 +45,7 @@ class Slices:
     """Which test rows belong to which slice.
 
     Attributes:
-      masks: bool `[rows]` by slice name; `warm_corpus` has the mask of `warm`.
+      masks: bool `[rows]` by slice name; `warm_corpus` has the mask of `warm`, and so on.
       users: int64 `[rows]`, the user of each row, the unit that intervals resample.
     """
 
@@ -43,26 +55,25 @@ class Slices:
     @classmethod
     def of(cls, split: Split) -> Slices:
         """Returns the slices of the test rows of a split."""
-        counts = np.bincount(split.train.item_index(), minlength=catalogue_size(split.train))
-        head = head_items(counts)
+        head = head_items(split.popularity)
         item = split.test.item_index()
-        warm = counts[item] > 0
+        warm = split.warm_items[item]
         masks = {
             "all": np.ones(len(item), bool),
             "warm": warm,
             "head": head[item],
             "tail": warm & ~head[item],
             "cold": ~warm,
-            "warm_corpus": warm,
         }
+        masks |= {f"{name}_corpus": masks[name] for name in ("warm", "head", "tail", "cold")}
         return cls(masks, split.test.user_index())
 
 
 def head_items(counts: np.ndarray) -> np.ndarray:
-    """Returns bool `[items]`: the most popular 20 % of the items with a training row.
+    """Returns bool `[items]`: the most popular 20 % of the items with a count.
 
     Args:
-      counts: int `[items]`, training rows of each item. Of equally popular items the earlier in
+      counts: int `[items]`, the popularity of each item. Of equally popular items the earlier in
         the catalogue comes first.
     """
     order = np.argsort(-counts, kind="stable")
@@ -72,37 +83,45 @@ def head_items(counts: np.ndarray) -> np.ndarray:
 
 
 def rank_test_rows(split: Split, queries: np.ndarray, candidates: np.ndarray) -> dict[str, Ranks]:
-    """Ranks the test rows among the full catalogue and among the warm items.
+    """Ranks the test rows among the full catalogue, among its warm and among its cold items.
 
     Args:
       split: whose test rows are ranked.
-      queries: float `[users, dim]`, in the order of `split.train.users`.
+      queries: float `[queries, dim]`, in the order of `split.queries(split.test)`.
       candidates: float `[items, dim]`, in the order of `split.train.items`.
 
     Returns:
-      `{"full": ranks of all test rows, "warm_corpus": ranks of all test rows}`; the second means
-      something for warm rows only.
+      Ranks of the test rows by the names in `CORPORA`. Among warm items those of warm rows, and
+      among cold ones those of cold rows; the others count as ranked last.
     """
-    user, item = split.test.user_index(), split.test.item_index()
-    seen = Seen.from_pairs(split.seen.user_index(), split.seen.item_index(), len(queries))
-    return {
-        "full": rank(queries, candidates, user, item, seen=seen),
-        "warm_corpus": rank(queries, candidates, user, item, seen=seen, corpus=split.warm_items),
-    }
+    query, item = split.query_index(split.test), split.test.item_index()
+    seen, warm = split.seen_before(split.test), split.warm_items
+    ranks = {"full": rank(queries, candidates, query, item, seen=seen)}
+    for name, corpus in (("warm_corpus", warm), ("cold_corpus", ~warm)):
+        rows = np.flatnonzero(corpus[item])
+        found = rank(queries, candidates, query[rows], item[rows], seen=seen, corpus=corpus)
+        greater, ties = np.full(len(item), corpus.sum(), np.int32), np.zeros(len(item), np.int32)
+        greater[rows], ties[rows] = found.greater, found.ties
+        ranks[name] = Ranks(greater, ties)
+    return ranks
 
 
 class ValidationRanker:
-    """Ranks the validation rows among the warm items, what training has shown left out."""
+    """Ranks the validation rows among the warm items, what was seen before them left out."""
 
     def __init__(self, split: Split):
-        self._user = split.validation.user_index()
+        self._query = split.query_index(split.validation)
         self._item = split.validation.item_index()
-        users = len(split.train.users[split.train.user_id])
-        self._seen = Seen.from_pairs(split.train.user_index(), split.train.item_index(), users)
+        self._seen = split.seen_before(split.validation)
         self._corpus = split.warm_items
 
     def __call__(self, queries: np.ndarray, candidates: np.ndarray) -> Ranks:
-        """Returns the ranks of the validation rows by embeddings `[users, dim]`, `[items, dim]`."""
+        """Returns the ranks of the validation rows.
+
+        Args:
+          queries: float `[queries, dim]`, in the order of `split.queries(split.validation)`.
+          candidates: float `[items, dim]`, in the order of `split.train.items`.
+        """
         return rank(
-            queries, candidates, self._user, self._item, seen=self._seen, corpus=self._corpus
+            queries, candidates, self._query, self._item, seen=self._seen, corpus=self._corpus
         )

@@ -20,8 +20,11 @@ import hashlib
 
 import numpy as np
 
-from tfrs_augment.datasets.interactions import Interactions, Ragged, take_column
+from tfrs_augment.datasets.interactions import Interactions, Ragged, Table, take_column
 from tfrs_augment.errors import DataError, InvalidArgumentError
+from tfrs_augment.evaluation.metrics import Seen
+
+QUERY_SOURCES = ("users", "rows")
 
 _CUTS = ("user_time", "time")
 
@@ -36,6 +39,12 @@ class Split:
       test: the last rows, on warm and cold items.
       seen: every row outside `test`, also those on cold items: what a user has seen by then.
       name: how the split was made, for reports.
+      query_from: "users" where a user asks, by the features in `train.users`, once for all of the
+        user's rows; "rows" where each validation and test row asks by columns of its own, such as
+        the history before it.
+      popularity: int64 `[items]`, the counts that tell warm from cold items, and head from tail.
+        Default: the training rows of each item. A split whose `train` is a sample of the rows gives
+        the counts before sampling, so that a slice holds the same items at any size of the sample.
     """
 
     train: Interactions
@@ -43,20 +52,74 @@ class Split:
     test: Interactions
     seen: Interactions
     name: str
+    query_from: str = "users"
+    popularity: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.query_from not in QUERY_SOURCES:
+            raise InvalidArgumentError(
+                f"`query_from` must be one of {QUERY_SOURCES}. Received: {self.query_from!r}."
+            )
+        if self.popularity is None:
+            counts = np.bincount(self.train.item_index(), minlength=catalogue_size(self.train))
+            object.__setattr__(self, "popularity", counts)
 
     @property
     def warm_items(self) -> np.ndarray:
-        """bool `[items]` in the order of the catalogue: the items with a training row."""
-        return np.bincount(self.train.item_index(), minlength=catalogue_size(self.train)) > 0
+        """bool `[items]` in the order of the catalogue: the items with a count in `popularity`."""
+        return self.popularity > 0
 
     @property
     def cold_items(self) -> np.ndarray:
-        """bytes `[n]`, ids of catalogue items without a training row: drawn, late or never met."""
+        """bytes `[n]`, ids of catalogue items that are not warm: drawn, late or never met."""
         return self.train.items[self.train.item_id][~self.warm_items]
+
+    def queries(self, part: Interactions) -> Table:
+        """Returns the columns by which the rows of a part ask, one row a query.
+
+        Args:
+          part: `validation` or `test`.
+
+        Returns:
+          The table of users; or, with `query_from="rows"`, the part's rows without the columns of
+          their items, which are the answer.
+        """
+        if self.query_from == "users":
+            return part.users
+        return {name: column for name, column in part.rows.items() if name not in part.items}
+
+    def query_index(self, part: Interactions) -> np.ndarray:
+        """Returns int64 `[n]`, the row of `queries(part)` that asks for each row of a part."""
+        return part.user_index() if self.query_from == "users" else np.arange(len(part))
+
+    def seen_before(self, part: Interactions) -> Seen:
+        """Returns what the rankings of a part leave out, by query.
+
+        For users, the items of `train` where `part` is `validation`, and else those of `seen`. For
+        rows, the items of those rows of `seen` that are earlier than the asking row, and of its user.
+        """
+        known = self.train if part is self.validation and self.query_from == "users" else self.seen
+        user, item = known.user_index(), known.item_index()
+        if self.query_from == "users":
+            return Seen.from_pairs(user, item, len(known.users[known.user_id]))
+        order = np.argsort(user, kind="stable")
+        counts = np.bincount(user, minlength=len(known.users[known.user_id]))
+        asking = part.user_index()
+        # Each query once for every known row of its user, and the places of these rows.
+        query = np.repeat(np.arange(len(part)), counts[asking])
+        first = (np.cumsum(counts) - counts)[asking]
+        offset = np.arange(len(query)) - np.repeat(
+            np.cumsum(counts[asking]) - counts[asking], counts[asking]
+        )
+        place = order[np.repeat(first, counts[asking]) + offset]
+        time = known.rows[known.timestamp][place]
+        earlier = time < part.rows[part.timestamp][query]
+        return Seen.from_pairs(query[earlier], item[place][earlier], len(part))
 
     def fingerprint(self) -> str:
         """Returns a hash of all rows of all parts and of the tables, for caches."""
-        digest = hashlib.sha256(self.name.encode())
+        digest = hashlib.sha256(f"{self.name}, {self.query_from}".encode())
+        digest.update(np.asarray(self.popularity, np.int64).tobytes())
         parts = (self.train, self.validation, self.test, self.seen)
         tables = [part.rows for part in parts] + [self.train.items, self.train.users]
         for table in tables:

@@ -9,7 +9,12 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from tfrs_augment.datasets.interactions import Column, columns_to_tensors, take_column
+from tfrs_augment.datasets.interactions import (
+    Column,
+    Interactions,
+    columns_to_tensors,
+    take_column,
+)
 from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.evaluation.slices import ValidationRanker
 from tfrs_augment.evaluation.splits import Split
@@ -43,8 +48,9 @@ class Protocol:
       batch_size: rows a step. An epoch is `ceil(training rows / batch_size)` steps in every arm,
         however many copies an arm trains on.
       optimizer: called for a fresh optimizer of each training.
-      patience: epochs without a better validation metric after which training stops.
-      query: `(model, features of users) -> [batch, dim]`.
+      patience: validations without a better metric after which training stops.
+      validate_every: epochs from one validation to the next.
+      query: `(model, features of users, or of rows) -> [batch, dim]`.
       candidate: `(model, features of items) -> [batch, dim]`.
     """
 
@@ -52,11 +58,12 @@ class Protocol:
     batch_size: int = 512
     optimizer: Callable[[], tf_keras.optimizers.Optimizer] = default_optimizer
     patience: int = 4
+    validate_every: int = 1
     query: Embed = default_query
     candidate: Embed = default_candidate
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "patience"):
+        for name in ("epochs", "batch_size", "patience", "validate_every"):
             if getattr(self, name) < 1:
                 raise InvalidArgumentError(
                     f"`{name}` must be at least 1. Received: {name}={getattr(self, name)}."
@@ -65,7 +72,7 @@ class Protocol:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What a training did: the validation metric after each epoch, and the epoch that was kept."""
+    """What a training did: the metric of each validation, and the one whose weights were kept."""
 
     validation: list[float]
     best_epoch: int
@@ -91,7 +98,7 @@ def train(
       protocol: the settings that all arms share.
       copies: how often each training row stands in the shuffled list that batches are cut from.
       seed: of the shuffling.
-      on_epoch: called with the number of epochs done and the metric.
+      on_epoch: called after each validation with the number of epochs done and the metric.
 
     Returns:
       The history.
@@ -112,16 +119,16 @@ def train(
 
 
 class Embedder:
-    """Embeds all users and all items of a split with a model."""
+    """Embeds the queries of one part of a split, and all items, with a model."""
 
-    def __init__(self, split: Split, protocol: Protocol):
-        self._users = _batches(split.train.users)
+    def __init__(self, split: Split, part: Interactions, protocol: Protocol):
+        self._queries = _batches(split.queries(part))
         self._items = _batches(split.train.items)
         self._protocol = protocol
 
     def __call__(self, model: tf_keras.Model) -> tuple[np.ndarray, np.ndarray]:
-        """Returns float32 `[users, dim]` and `[items, dim]`, as the model embeds when serving."""
-        queries = [self._protocol.query(model, batch).numpy() for batch in self._users]
+        """Returns float32 `[queries, dim]` and `[items, dim]`, as the model embeds when serving."""
+        queries = [self._protocol.query(model, batch).numpy() for batch in self._queries]
         candidates = [self._protocol.candidate(model, batch).numpy() for batch in self._items]
         return np.concatenate(queries), np.concatenate(candidates)
 
@@ -132,19 +139,25 @@ class _EarlyStopping(tf_keras.callbacks.Callback):
     def __init__(self, split: Split, protocol: Protocol, on_epoch):
         super().__init__()
         self._rank = ValidationRanker(split)
-        self._embed = Embedder(split, protocol)
+        self._embed = Embedder(split, split.validation, protocol)
         self._patience = protocol.patience
+        self._every = protocol.validate_every
+        self._epochs = protocol.epochs
         self._on_epoch = on_epoch
+        self._best = 0
         self.history: list[float] = []
         self.best_epoch = 0
         self.best_weights = None
 
     def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self._every and epoch + 1 < self._epochs:
+            return
         metric = float(self._rank(*self._embed(self.model)).ndcg(50).mean())
         self.history.append(metric)
-        if self.best_weights is None or metric > self.history[self.best_epoch]:
-            self.best_epoch, self.best_weights = epoch, self.model.get_weights()
-        elif epoch - self.best_epoch >= self._patience:
+        last = len(self.history) - 1
+        if self.best_weights is None or metric > self.history[self._best]:
+            self._best, self.best_epoch, self.best_weights = last, epoch, self.model.get_weights()
+        elif last - self._best >= self._patience:
             self.model.stop_training = True
         if self._on_epoch is not None:
             self._on_epoch(epoch + 1, metric)

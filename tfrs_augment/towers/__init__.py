@@ -6,8 +6,13 @@ from tfrs_augment._lazy import attach
 
 # Loaded on first use: the import of this package stays free of TensorFlow Recommenders.
 _MODULES = {
+    "Attention": "encoders",
     "CorrectedRetrieval": "two_tower",
     "FeatureTower": "features",
+    "GRU": "encoders",
+    "MLP": "encoders",
+    "SequentialTwoTower": "sequence",
+    "Transformer": "encoders",
     "TwoTower": "two_tower",
     "mean_oov": "two_tower",
 }

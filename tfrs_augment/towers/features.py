@@ -54,7 +54,7 @@ class FeatureTower(tf_keras.Model):
     ):
         super().__init__(name=name)
         self._id_column = id_column
-        self.id_lookup = _lookup(np.unique(columns[id_column]))
+        self.id_lookup = id_lookup(np.unique(columns[id_column]))
         self.id_embedding = tf_keras.layers.Embedding(
             self.id_lookup.vocabulary_size(), embedding_dim, name="id_embedding"
         )
@@ -83,7 +83,7 @@ class FeatureTower(tf_keras.Model):
 class _Category(tf_keras.layers.Layer):
     def __init__(self, vocabulary: np.ndarray, name: str):
         super().__init__(name=name)
-        self._lookup = _lookup(vocabulary)
+        self._lookup = id_lookup(vocabulary)
         self._embedding = tf_keras.layers.Embedding(self._lookup.vocabulary_size(), _TEXT_DIM)
 
     def call(self, values):
@@ -93,7 +93,7 @@ class _Category(tf_keras.layers.Layer):
 class _CategoryBag(tf_keras.layers.Layer):
     def __init__(self, vocabulary: np.ndarray, name: str):
         super().__init__(name=name)
-        self._lookup = _lookup(vocabulary)
+        self._lookup = id_lookup(vocabulary)
         self._embedding = tf_keras.layers.Embedding(self._lookup.vocabulary_size(), _TEXT_DIM)
 
     def call(self, values):
@@ -140,5 +140,6 @@ def _frequent(values: np.ndarray, min_count: int) -> np.ndarray:
     return vocabulary[(counts >= min_count) & (vocabulary != b"") & (vocabulary != b"[UNK]")]
 
 
-def _lookup(vocabulary: np.ndarray) -> tf_keras.layers.StringLookup:
+def id_lookup(vocabulary: np.ndarray) -> tf_keras.layers.StringLookup:
+    """Returns the layer that maps bytes to their place in a vocabulary from 1; 0 is unknown."""
     return tf_keras.layers.StringLookup(vocabulary=vocabulary.astype("U"), mask_token=None)
