@@ -250,3 +250,24 @@ def test_golden():
         golden.check("rng.json", name, hashlib.sha256(found[name].numpy().tobytes()).hexdigest())
     for name in ("normal", "normal_row"):
         golden.check("rng.json", name, found[name].numpy().ravel()[:20].tolist(), rtol=1e-6)
+
+
+def test_both_views_of_a_pair_share_its_numbers_and_no_others_do():
+    def pair(draw, seed=3, op="op"):
+        return KeyedRng(seed, KEYS, draw).fork(op).pair().bits(stream=2).numpy()
+
+    np.testing.assert_array_equal(pair(8), pair(9))
+    own = [KeyedRng(3, KEYS, draw).fork("op").bits(stream=2).numpy() for draw in (4, 8, 9)]
+    others = [pair(6), pair(10), pair(8, seed=4), pair(8, op="other"), *own]
+    assert all((pair(8) != other).mean() > 0.99 for other in others)
+    np.testing.assert_array_equal(pair(tf.constant(9)), pair(8))
+
+
+def test_the_view_is_the_parity_of_the_draw_number():
+    assert KeyedRng(3, KEYS, 8).view().numpy().tolist() == [0] * 257
+    draws = np.arange(257) % 7
+    rng = KeyedRng(3, KEYS, tf.constant(draws))
+    np.testing.assert_array_equal(rng.fork("op").view(), draws % 2)
+    for d in range(7):
+        same = KeyedRng(3, KEYS, d).pair().bits().numpy()[draws == d]
+        np.testing.assert_array_equal(rng.pair().bits().numpy()[draws == d], same)

@@ -21,7 +21,16 @@ LAYERS = [
     {"ops"},
     {"arrays", "explain"},  # what the policy does with plain values
     {"policy"},
-    {"fitting", "layers", "tasks", "towers", "datasets", "synthesis"},
+    {
+        "fitting",
+        "fitting_information",
+        "text",
+        "layers",
+        "tasks",
+        "towers",
+        "datasets",
+        "synthesis",
+    },
     {"beam", "evaluation"},
     {"components", "cli"},
 ]

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError, close_matches
 from tfrs_augment.features import as_column, values_of
+from tfrs_augment.fitting_information import InformationSummary
 from tfrs_augment.ops.fitted import FittedState, Requirement
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.rng import Column
@@ -178,7 +179,12 @@ class PoolSummary:
         }
 
 
-SUMMARIES = {"marginal": MarginalSummary, "moments": MomentsSummary, "pool": PoolSummary}
+SUMMARIES = {
+    "marginal": MarginalSummary,
+    "moments": MomentsSummary,
+    "pool": PoolSummary,
+    "mutual_information": InformationSummary,
+}
 
 
 class Fitter:
@@ -198,7 +204,13 @@ class Fitter:
                     f"There is no statistic '{requirement.statistic}'. "
                     f"{close_matches(requirement.statistic, SUMMARIES)}"
                 )
-            self._summaries[requirement] = SUMMARIES[requirement.statistic]()
+            summary = SUMMARIES[requirement.statistic]
+            if requirement.others and not getattr(summary, "joint", False):
+                raise InvalidArgumentError(
+                    f"The statistic '{requirement.statistic}' is one of a single feature. "
+                    f"Received: the {requirement}."
+                )
+            self._summaries[requirement] = summary()
 
     def add(self, features: Features, keys: np.ndarray | None = None) -> None:
         """Adds a batch of rows.
@@ -211,15 +223,19 @@ class Fitter:
           UnknownFeatureError: a feature that is asked for is missing from the batch.
         """
         for requirement, summary in self._summaries.items():
-            if requirement.feature not in features:
-                raise UnknownFeatureError(
-                    f"The {requirement} cannot be fitted: the data have no such feature. "
-                    f"{close_matches(requirement.feature, features)}"
-                )
-            column = as_column(requirement.feature, features[requirement.feature])
-            if requirement.statistic == "moments" and column.dtype == tf.string:
+            for name in requirement.features:
+                if name not in features:
+                    raise UnknownFeatureError(
+                        f"The {requirement} cannot be fitted: the data have no such feature"
+                        f"{f' as {name!r}' if requirement.others else ''}. "
+                        f"{close_matches(name, features)}"
+                    )
+            columns = [as_column(name, features[name]) for name in requirement.features]
+            if requirement.statistic == "moments" and columns[0].dtype == tf.string:
                 raise DataError(f"The {requirement} cannot be fitted: the feature holds strings.")
-            summary.add(column, keys)
+            # A joint statistic takes the columns of all its features, another one its only column.
+            joint = getattr(summary, "joint", False)
+            summary.add(columns if joint else columns[0], keys)
 
     def merge(self, other: Fitter) -> None:
         """Adds what a fitter of the same requirements collected elsewhere."""

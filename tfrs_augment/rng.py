@@ -75,6 +75,10 @@ class KeyedRng:
     Every method takes `stream`: numbers of different streams are independent. Streams are integers in
     [0, 2**31) or names.
 
+    The draw numbers 2 * i and 2 * i + 1 are the two views of pair i of a row: `pair` gives numbers that both
+    share, `view` says which one this is. An op that must treat the views differently, such as one that masks
+    complementary features, draws what to do from the pair and takes its side by the view.
+
     Example:
       >>> import tensorflow as tf
       >>> from tfrs_augment.rng import KeyedRng
@@ -85,14 +89,36 @@ class KeyedRng:
     """
 
     def __init__(self, seed: int, keys: tf.Tensor, draw: int | tf.Tensor = 0):
-        start = mix(_u64(seed + _GAMMA))
-        self._state = absorb(absorb(start, tf.convert_to_tensor(keys)), as_word(draw))
+        self._rows = absorb(mix(_u64(seed + _GAMMA)), tf.convert_to_tensor(keys))
+        self._draw = as_word(draw)
+        self._state = absorb(self._rows, self._draw)
+        self._names: tuple[str, ...] = ()
 
     def fork(self, name: str) -> KeyedRng:
         """A generator for one op: independent of those of all other names."""
         child = object.__new__(KeyedRng)
+        child._rows, child._draw, child._names = self._rows, self._draw, (*self._names, name)
         child._state = absorb(self._state, _u64(name_word(name)))
         return child
+
+    def pair(self) -> KeyedRng:
+        """The generator that both views of a pair share: the same at draw numbers 2 * i and 2 * i + 1.
+
+        Its numbers are independent of this generator's own.
+        """
+        pair = tf.bitwise.right_shift(self._draw, _u64(1))
+        both = object.__new__(KeyedRng)
+        both._rows, both._draw, both._names = self._rows, pair, ()
+        # The word tells the numbers of pair i from those of draw i.
+        both._state = absorb(absorb(self._rows, pair), _u64(name_word("pair")))
+        for name in self._names:
+            both = both.fork(name)
+        return both
+
+    def view(self) -> tf.Tensor:
+        """Which view of its pair each row is: the draw number modulo 2, int64 `[batch]`."""
+        side = tf.bitcast(tf.bitwise.bitwise_and(self._draw, _u64(1)), tf.int64)
+        return tf.broadcast_to(side, tf.shape(self._state))
 
     def _hash(self, state: tf.Tensor, counter: tf.Tensor, stream: int | str) -> tf.Tensor:
         """splitmix64 at the given counters (int64, below 2**32) of a stream."""

@@ -290,16 +290,15 @@ class SummarizeUnit(beam.DoFn):
 
     def setup(self):
         records.warm_up()
-        others = tuple(requirement.feature for requirement in self._missing)
+        others = tuple(name for requirement in self._missing for name in requirement.features)
         self._augmenter = shared_augmenter(self._policy, self._kinds, False, others, self._payload)
 
     def process(self, keyed: tuple[int, Iterable[Unit]]):
         (unit,) = keyed[1]
         fitter = Fitter(self._missing)
         fitter.parts = 1
-        names = {requirement.feature for requirement in self._missing} | set(
-            self._policy.key_features
-        )
+        names = {name for requirement in self._missing for name in requirement.features}
+        names.update(self._policy.key_features)
         cleaner = self._cleaning.for_unit(unit.shard) if self._cleaning else None
         for _, block in _blocks(unit, self._augmenter, cleaner):
             features = to_features({name: block.column(name) for name in names})

@@ -4,6 +4,7 @@ from tfrs_augment.ops.base import Op, op_from_config
 from tfrs_augment.ops.combine import OneOf, Sequential, SomeOf
 from tfrs_augment.ops.fitted import FittedState, Requirement
 from tfrs_augment.ops.numeric import GaussianNoise, NumericCrop, Rotate, ScaleJitter
+from tfrs_augment.ops.popularity import PopularityRate
 from tfrs_augment.ops.tabular import (
     CategorySwap,
     DomainSwap,
@@ -25,6 +26,7 @@ __all__ = [
     "NumericCrop",
     "OneOf",
     "Op",
+    "PopularityRate",
     "Requirement",
     "Rotate",
     "ScaleJitter",

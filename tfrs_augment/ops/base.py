@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import tensorflow as tf
 
 from tfrs_augment.errors import DataError, InvalidArgumentError, close_matches
-from tfrs_augment.features import FeatureBatch
+from tfrs_augment.features import FeatureBatch, values_of
 from tfrs_augment.ops.fitted import FittedState, Requirement
+from tfrs_augment.ops.popularity import PopularityRate
 from tfrs_augment.rng import Column, KeyedRng
 from tfrs_augment.schema import KINDS, Schema, kind_of_dtype
 
@@ -29,13 +30,14 @@ class Op:
     and a test can repeat it. Both are pure TensorFlow functions of columns.
 
     Attributes:
-      rate: the chance that a value (or a row, as the op says) is changed, in [0, 1].
+      rate: the chance that a value (or a row, as the op says) is changed, in [0, 1]. Ops on ids take a
+        `PopularityRate`, too, by which each value has a chance of its own.
       id: what the op's random numbers hang on, so that another op in the policy does not reshuffle them.
         By default the class and its features; a policy makes it unique.
       fitted: the statistics that the op asked for by `requirements`, given by the policy.
     """
 
-    rate: float = dataclasses.field(default=1.0, kw_only=True)
+    rate: float | PopularityRate = dataclasses.field(default=1.0, kw_only=True)
     id: str = dataclasses.field(default="", kw_only=True)
     fitted: FittedState | None = dataclasses.field(
         default=None, kw_only=True, compare=False, repr=False
@@ -47,6 +49,8 @@ class Op:
     """Where it acts: "feature", "embedding" or "loss"."""
     kinds: ClassVar[tuple[str, ...]] = KINDS
     """The kinds of feature that it takes."""
+    adaptive: ClassVar[bool] = False
+    """Whether its rate may be a `PopularityRate`; then its `draw` asks `rate_of`."""
 
     def __init_subclass__(cls, abstract: bool = False, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -59,7 +63,13 @@ class Op:
                 raise self.invalid("features", "must be non-empty strings", name)
         if not self.features:
             raise self.invalid("features", "must name at least one feature", self.features)
-        if not isinstance(self.rate, int | float) or not 0 <= self.rate <= 1:
+        if self.adaptive and isinstance(self.rate, Mapping):
+            object.__setattr__(self, "rate", PopularityRate.from_config(self.rate))
+        if isinstance(self.rate, PopularityRate) and not self.adaptive:
+            raise self.invalid("rate", "must be a number here, not by popularity", self.rate)
+        if not isinstance(self.rate, PopularityRate) and not (
+            isinstance(self.rate, int | float) and 0 <= self.rate <= 1
+        ):
             raise self.invalid("rate", "must be in [0, 1]", self.rate)
         if not isinstance(self.id, str):
             raise self.invalid("id", "must be a string", self.id)
@@ -83,7 +93,28 @@ class Op:
 
     def requirements(self) -> tuple[Requirement, ...]:
         """The statistics that must be fitted before the op can draw."""
-        return ()
+        return self.rate_requirements()
+
+    def rate_requirements(self) -> tuple[Requirement, ...]:
+        """The statistics that the rate needs: by popularity the marginals of the op's features."""
+        if not isinstance(self.rate, PopularityRate):
+            return ()
+        return tuple(Requirement("marginal", name) for name in self.features)
+
+    def rate_of(self, column: Column, feature: str) -> float | tf.Tensor:
+        """The chance of each value of a column.
+
+        Args:
+          column: strings or integers, of any layout.
+          feature: the column's name, one of the op's features.
+
+        Returns:
+          The rate where it is a number; by popularity float32, shaped as the column's values are (for a
+          ragged column the flat `[values]`). It compares with `rng.uniform(column)` either way.
+        """
+        if not isinstance(self.rate, PopularityRate):
+            return self.rate
+        return self.rate.of(values_of(column), self.statistic(Requirement("marginal", feature)))
 
     def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
         """Chooses what to do to each row.
@@ -153,8 +184,10 @@ class Op:
 
 
 def _to_json(value: Any) -> Any:
-    if isinstance(value, Op):
+    if isinstance(value, Op | PopularityRate):
         return value.get_config()
+    if isinstance(value, Mapping):
+        return {name: _to_json(item) for name, item in value.items()}
     return [_to_json(item) for item in value] if isinstance(value, tuple) else value
 
 

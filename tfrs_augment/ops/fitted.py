@@ -20,19 +20,26 @@ FORMAT_VERSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class Requirement:
-    """A statistic that an op needs of a feature.
+    """A statistic that an op needs of a feature, or of several together.
 
     Attributes:
-      statistic: "marginal" (the values and their counts), "moments" (of numbers) or "pool" (a sample of
-        rows); see `FittedState`.
+      statistic: "marginal" (the values and their counts), "moments" (of numbers), "pool" (a sample of
+        rows) or "mutual_information" (of each two of several features); see `FittedState`.
       feature: the feature's name.
+      others: the names of the other features, where the statistic is one of several together.
     """
 
     statistic: str
     feature: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """All features that it is a statistic of."""
+        return (self.feature, *self.others)
 
     def __str__(self) -> str:
-        return f"{self.statistic} of '{self.feature}'"
+        return f"{self.statistic} of {', '.join(repr(name) for name in self.features)}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +50,9 @@ class FittedState:
     `counts` int64 `[n]`, in the order of falling counts, then of values. "moments" has `count`, `mean`,
     `stddev` (that of the population), `min` and `max`, float64 scalars. A "pool" has the feature's values in
     the rows with the smallest keys, `row_splits` int64 `[rows + 1]` and values as a marginal has them; the
-    pools of several features hold the same rows.
+    pools of several features hold the same rows. "mutual_information" has `information`, float64 `[n, n]` in
+    nats, in the order of the requirement's features, with their entropies on the diagonal; see
+    `aug.fitting_information`.
 
     Attributes:
       arrays: requirement to its named arrays.
@@ -78,6 +87,7 @@ class FittedState:
                 {
                     "statistic": requirement.statistic,
                     "feature": requirement.feature,
+                    **({"others": list(requirement.others)} if requirement.others else {}),
                     "arrays": {
                         name: {
                             "dtype": np.asarray(array).dtype.str,
@@ -98,7 +108,9 @@ class FittedState:
         _check_version(config.get("format_version"), "fitted state")
         return cls(
             {
-                Requirement(entry["statistic"], entry["feature"]): {
+                Requirement(
+                    entry["statistic"], entry["feature"], tuple(entry.get("others", ()))
+                ): {
                     name: np.frombuffer(base64.b64decode(a["data"]), np.dtype(a["dtype"])).reshape(
                         a["shape"]
                     )

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfrs_augment.features import FeatureBatch, values_of, with_values
 from tfrs_augment.ops.base import Op, Params, check_range, select, select_rows, spread
 from tfrs_augment.ops.fitted import Requirement, bytes_table
+from tfrs_augment.ops.popularity import PopularityRate
 from tfrs_augment.rng import Column, KeyedRng, cumulative_bounds
 from tfrs_augment.schema import kind_of_dtype
 
@@ -47,7 +48,7 @@ class IdDropout(Op):
 
     Args:
       feature: the id column: strings or integers, `[batch]`, `[batch, n]` or ragged.
-      rate: the chance that an id is dropped, in [0, 1].
+      rate: the chance that an id is dropped, in [0, 1], or a `PopularityRate`.
       oov_token: what it is replaced by; by default "[UNK]" for strings and -1 for integers, which
         `StringLookup` and `IntegerLookup` map to the out-of-vocabulary row. A table indexed by plain
         integers (`Embedding` without a lookup) needs a row to be named here, such as 0.
@@ -68,10 +69,11 @@ class IdDropout(Op):
 
     feature: str
     _: dataclasses.KW_ONLY
-    rate: float = dataclasses.field()
+    rate: float | PopularityRate = dataclasses.field()
     oov_token: str | int | None = None
 
     kinds: ClassVar[tuple[str, ...]] = ("bytes", "int64")
+    adaptive: ClassVar[bool] = True
 
     def __post_init__(self):
         super().__post_init__()
@@ -79,7 +81,8 @@ class IdDropout(Op):
             raise self.invalid("oov_token", "must be a string or an integer", self.oov_token)
 
     def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
-        return {"drop": rng.uniform(self.column(batch, self.feature)) < self.rate}
+        column = self.column(batch, self.feature)
+        return {"drop": rng.uniform(column) < self.rate_of(column, self.feature)}
 
     def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
         column = self.column(batch, self.feature)
@@ -127,7 +130,7 @@ class FeatureMask(Op):
         return {name: rng.uniform(stream=name) < self.rate for name in self.masked}
 
     def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
-        return _mask_features(self, batch, params, self.mask_values)
+        return mask_features(self, batch, params, self.mask_values)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +181,7 @@ class FeatureCrop(Op):
         }
 
     def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
-        return _mask_features(self, batch, params, self.mask_values)
+        return mask_features(self, batch, params, self.mask_values)
 
 
 def marginal_table(op: Op, column: Column) -> tf.Tensor:
@@ -209,7 +212,7 @@ def check_mask_values(op: Op) -> None:
             raise op.invalid("mask_values", "must map a feature to a string or a number", value)
 
 
-def _mask_features(
+def mask_features(
     op: Op, batch: FeatureBatch, masks: Params, mask_values: Mapping[str, Token] | None
 ) -> FeatureBatch:
     """Puts mask values in place of all values of a feature where its mask `[batch]` is set."""
@@ -231,7 +234,7 @@ class CategorySwap(Op):
 
     Args:
       feature: strings or integers, `[batch]`, `[batch, n]` or ragged; each value is swapped by itself.
-      rate: the chance that a value is swapped, in [0, 1].
+      rate: the chance that a value is swapped, in [0, 1], or a `PopularityRate`.
 
     Reference:
       The "swap noise" of tabular denoising; Yoon et al., "VIME: Extending the Success of Self- and
@@ -241,10 +244,11 @@ class CategorySwap(Op):
 
     feature: str
     _: dataclasses.KW_ONLY
-    rate: float = dataclasses.field()
+    rate: float | PopularityRate = dataclasses.field()
 
     scope: ClassVar[str] = "dataset"
     kinds: ClassVar[tuple[str, ...]] = ("bytes", "int64")
+    adaptive: ClassVar[bool] = True
 
     def requirements(self) -> tuple[Requirement, ...]:
         return (Requirement("marginal", self.feature),)
@@ -255,7 +259,7 @@ class CategorySwap(Op):
             cumulative_bounds(self.statistic(self.requirements()[0])["counts"]), np.int64
         )
         return {
-            "swap": rng.uniform(column) < self.rate,
+            "swap": rng.uniform(column) < self.rate_of(column, self.feature),
             "index": rng.categorical(tf.constant(bounds), column, stream=1),
         }
 
