@@ -30,6 +30,7 @@ _PUBLIC = {
     "policy": "",
     "rng": "",
     "schema": "",
+    "tasks": "",
     "AugmentError": "errors",
     "AugmentationPolicy": "policy",
     "wrap": "layers",

@@ -11,10 +11,11 @@ import os
 import pathlib
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow_recommenders as tfrs
 import tf_keras
 import tqdm
 
@@ -47,6 +48,9 @@ class Arm:
         the number of steps stays that of one copy. Default: 1.
       model_options: keyword arguments for `build_model` beside the training rows.
       after_fit: called with the trained model and the training rows, changes the model in place.
+      tasks: called with the training rows, returns the losses that are added to the model's own
+        (`aug.wrap(..., tasks=)`). Its name, not its code, tells arms apart in the cache. Default:
+        no loss is added.
       share: name of an arm whose trained weights this one takes in place of training itself.
 
     Raises:
@@ -58,6 +62,7 @@ class Arm:
     copies: int = 1
     model_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     after_fit: Callable[[tf_keras.Model, Interactions], None] | None = None
+    tasks: Callable[[Interactions], Sequence[tfrs.tasks.Task]] | None = None
     share: str | None = None
 
     def __post_init__(self) -> None:
@@ -65,21 +70,25 @@ class Arm:
             raise InvalidArgumentError(
                 f"`copies` must be at least 1. Received: copies={self.copies}."
             )
-        if self.share is not None and (self.policy or self.copies != 1 or self.model_options):
+        trains = self.policy or self.copies != 1 or self.model_options or self.tasks
+        if self.share is not None and trains:
             raise InvalidArgumentError(
                 "An arm with `share` takes another arm's training as it is. Received: "
-                f"share={self.share!r} beside `policy`, `copies` or `model_options`."
+                f"share={self.share!r} beside `policy`, `copies`, `model_options` or `tasks`."
             )
 
     def describe(self) -> dict[str, Any]:
         """Returns the arm as JSON values, the same for equal arms."""
-        return {
+        described = {
             "policy": None if self.policy is None else self.policy.fingerprint,
             "copies": self.copies,
             "model_options": {name: repr(v) for name, v in sorted(self.model_options.items())},
             "after_fit": None if self.after_fit is None else _name_of(self.after_fit),
             "share": self.share,
         }
+        if self.tasks is not None:  # Without it results of before stay valid.
+            described["tasks"] = _name_of(self.tasks)
+        return described
 
 
 def compare(
@@ -225,8 +234,8 @@ class _Seed:
         start = time.perf_counter()
         tf_keras.utils.set_random_seed(self.seed)
         model = self.build_model(self.split.train, **options.model_options)
-        if options.policy is not None:
-            model = _wrap(model, options.policy, self.split.train)
+        if options.policy is not None or options.tasks is not None:
+            model = _wrap(model, options, self.split.train)
         history = train_model(
             model,
             self.split,
@@ -294,10 +303,12 @@ class _Cache:
         os.replace(part, path)
 
 
-def _wrap(model: tf_keras.Model, policy: AugmentationPolicy, rows: Interactions) -> tf_keras.Model:
-    if policy.missing_requirements():
+def _wrap(model: tf_keras.Model, arm: Arm, rows: Interactions) -> tf_keras.Model:
+    policy = arm.policy
+    if policy is not None and policy.missing_requirements():
         policy = fit(policy, rows.dataset(8192))
-    return wrap(model, policy, original_ids=rows.item_id)
+    tasks = () if arm.tasks is None else arm.tasks(rows)
+    return wrap(model, policy, tasks=tasks, original_ids=rows.item_id)
 
 
 def _as_arm(name: str, value: Arm | AugmentationPolicy | None) -> Arm:

@@ -1,4 +1,7 @@
-"""The ids from before an augmentation, for the retrieval tasks that compare candidates by id.
+"""What `wrap` does to the calls of a model's retrieval tasks.
+
+Tasks that compare candidates by id get the ids from before the augmentation, and the losses that
+extend the candidates (`CandidateExtender`) add theirs.
 
 A task's `call` is replaced once, by one that does nothing but while a wrapped model computes a
 training loss in the same thread: what to put in is held by a context variable for that time alone,
@@ -11,8 +14,7 @@ from __future__ import annotations
 import contextvars
 import functools
 import inspect
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -20,11 +22,14 @@ import tensorflow_recommenders as tfrs
 
 from tfrs_augment.errors import InvalidArgumentError
 
+Extension = Callable[[dict[str, Any], bool], dict[str, Any]]
+"""See `CandidateExtender.extension`."""
+
 _ACTIVE: contextvars.ContextVar[Originals | None] = contextvars.ContextVar(
     "tfrs_augment_originals", default=None
 )
-_POSITION = 4
-"""The place of `candidate_ids` in `tfrs.tasks.Retrieval.call`, for subclasses that take `*args`."""
+_NAMES = tuple(inspect.signature(tfrs.tasks.Retrieval.call).parameters)[1:]
+"""The arguments of a task, for subclasses that take `*args`."""
 _MARK = "_tfrs_augment_guards"
 
 
@@ -35,10 +40,18 @@ class Originals:
       columns: the columns before, by name.
       changed: the columns after, those that the policy touches.
       named: the ids to use in every task, or None to find them by identity.
+      extensions: the task and what to do to its calls, in this order.
     """
 
-    def __init__(self, columns: Mapping[str, Any], changed: Mapping[str, Any], named: Any | None):
+    def __init__(
+        self,
+        columns: Mapping[str, Any],
+        changed: Mapping[str, Any],
+        named: Any | None,
+        extensions: Sequence[tuple[tfrs.tasks.Retrieval, Extension]] = (),
+    ):
         self._columns, self._changed, self._named = columns, changed, named
+        self._extensions = tuple(extensions)
         self._graph = tf.compat.v1.get_default_graph()
         self._token = None
         self.outer: Originals | None = None
@@ -85,6 +98,27 @@ class Originals:
             f"lookup(features['movie_id']). Received: candidate_ids={candidate_ids}."
         )
 
+    def extended(
+        self, arguments: dict[str, Any], task: tfrs.tasks.Retrieval
+    ) -> dict[str, Any] | None:
+        """What a task gets as arguments where its candidates are extended; None where they are not.
+
+        Raises:
+          InvalidArgumentError: the task is called where what was drawn cannot be brought.
+        """
+        extensions = [extension for one, extension in self._extensions if one is task]
+        if not extensions:
+            return None
+        if not self._is_in_reach():
+            raise InvalidArgumentError(
+                f"The task '{task.name}' is called in a tf.function that compute_loss calls, where "
+                "extra candidates cannot be brought. Call it without that tf.function; `fit` makes "
+                "one of the whole step, and so can a loop of your own."
+            )
+        for extension in extensions:
+            arguments = extension(arguments, task._remove_accidental_hits)
+        return arguments
+
     def _is_in_reach(self) -> bool:
         """Whether the graph of this moment is that of the batch, or a branch or a loop in it."""
         graph = tf.compat.v1.get_default_graph()
@@ -111,14 +145,14 @@ class Originals:
 
 def guard(model: tf.Module) -> None:
     """Makes the retrieval tasks anywhere in a model ask for the original ids."""
-    for task in _tasks(model):
+    for task in retrieval_tasks(model):
         if not hasattr(vars(task).get("call"), _MARK):
             task.call = _asking(task)
 
 
 def release(model: tf.Module) -> None:
     """Undoes `guard`."""
-    for task in _tasks(model):
+    for task in retrieval_tasks(model):
         original = getattr(vars(task).get("call"), _MARK, None)
         if original is not None:
             del task.call
@@ -126,7 +160,8 @@ def release(model: tf.Module) -> None:
                 task.call = original
 
 
-def _tasks(model: tf.Module) -> list[tfrs.tasks.Retrieval]:
+def retrieval_tasks(model: tf.Module) -> list[tfrs.tasks.Retrieval]:
+    """The retrieval tasks anywhere in a model."""
     return [module for module in model.submodules if isinstance(module, tfrs.tasks.Retrieval)]
 
 
@@ -134,23 +169,47 @@ def _asking(task: tfrs.tasks.Retrieval):
     """The task's `call`, with the original ids put in while a wrapped model asks for it."""
     original = task.call
     parameters = inspect.signature(original).parameters
-    if "candidate_ids" in parameters:
-        position = list(parameters).index("candidate_ids")
-    elif any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
-        position = _POSITION
-    else:
-        position = sys.maxsize
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
+    names = _NAMES if takes_any else tuple(parameters)
 
     def call(*args, **kwargs):
-        active = _ACTIVE.get()
+        active, extended = _ACTIVE.get(), False
+        if active is None or len(args) > len(names):
+            return original(*args, **kwargs)
+        given = dict(zip(names, args))
+        if given.keys() & kwargs.keys():
+            return original(*args, **kwargs)  # It says what is given twice.
+        arguments = given | kwargs
         while active is not None:
-            if kwargs.get("candidate_ids") is not None:
-                kwargs["candidate_ids"] = active.of(kwargs["candidate_ids"], task)
-            elif len(args) > position and args[position] is not None:
-                args = (*args[:position], active.of(args[position], task), *args[position + 1 :])
+            if arguments.get("candidate_ids") is not None:
+                arguments["candidate_ids"] = active.of(arguments["candidate_ids"], task)
+            more = active.extended(arguments, task)
+            if more is not None:
+                given, arguments, extended = (given if extended else arguments), more, True
             active = active.outer
-        return original(*args, **kwargs)
+        if not extended:
+            # By position, as they came: a subclass may take some by position only.
+            args = [arguments.pop(name) for name in names[: len(args)]]
+            return original(*args, **arguments)
+        return _loss_of_extended(task, original, given, arguments)
 
     functools.update_wrapper(call, original)
     setattr(call, _MARK, original)
     return call
+
+
+def _loss_of_extended(task, original, given: Mapping[str, Any], extended: dict[str, Any]):
+    """The task's loss among more candidates; its metrics of the corpus are of the batch's own.
+
+    TFRS would hand all ids on to these metrics, beside the embeddings of the batch alone.
+    """
+    loss = original(**{**extended, "compute_metrics": False})
+    if given.get("compute_metrics", True):
+        for metric in task.factorized_metrics:
+            metric.update_state(
+                given["query_embeddings"],
+                given["candidate_embeddings"],
+                true_candidate_ids=given.get("candidate_ids"),
+                sample_weight=given.get("sample_weight"),
+            )
+    return loss

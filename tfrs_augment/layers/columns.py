@@ -108,7 +108,7 @@ def augment_columns(
 
 
 def _position_keys(policy: AugmentationPolicy, columns: Mapping[str, Any]) -> tf.Tensor:
-    """uint64 `[batch]`: the place in the batch, with the replica's number in the upper half."""
+    """The keys of the rows of a batch by their places."""
     for name in policy.features:
         if name in columns:
             column = as_column(name, columns[name])
@@ -116,10 +116,28 @@ def _position_keys(policy: AugmentationPolicy, columns: Mapping[str, Any]) -> tf
             break
     else:
         size = 0  # The op that misses its feature says so.
+    return position_keys(size)
+
+
+def position_keys(size: int | tf.Tensor) -> tf.Tensor:
+    """uint64 `[size]`: 0, 1, ... with the replica's number in the upper half."""
     context = tf.distribute.get_replica_context()
     # Without it the rows at one place of all replicas would draw alike.
     replica = tf.cast(0 if context is None else context.replica_id_in_sync_group, tf.int64)
     return tf.bitcast(tf.range(tf.cast(size, tf.int64)) + replica * (1 << 32), tf.uint64)
+
+
+def batch_size(features: Mapping[str, Any]) -> tf.Tensor:
+    """The number of rows of a dict of columns, nested dicts opened: int32 scalar.
+
+    Raises:
+      DataError: there is no column.
+    """
+    for name, value in leaves(features):
+        column = as_column(name, value)
+        rows = column.nrows() if isinstance(column, tf.RaggedTensor) else tf.shape(column)[0]
+        return tf.cast(rows, tf.int32)
+    raise DataError("The dict of features must hold at least one column. Received: none.")
 
 
 def is_draw(value: Any) -> bool:

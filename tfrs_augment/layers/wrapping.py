@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +14,7 @@ import tf_keras
 
 from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError, close_matches
 from tfrs_augment.layers import candidates
+from tfrs_augment.layers.auxiliary import AuxiliaryTask, CandidateExtender
 from tfrs_augment.layers.columns import (
     augment_columns,
     check_policy,
@@ -31,8 +32,9 @@ OriginalIds = str | Callable[[Mapping[str, Any]], tf.Tensor]
 
 def wrap(
     model: tfrs.Model,
-    policy: AugmentationPolicy,
+    policy: AugmentationPolicy | None,
     *,
+    tasks: Sequence[AuxiliaryTask | CandidateExtender] = (),
     original_ids: OriginalIds | None = None,
     key: str | None = None,
     draw: int | tf.Variable | None = None,
@@ -62,7 +64,10 @@ def wrap(
     Args:
       model: any `tfrs.Model`; `compute_loss` must take a dict of features, or a tuple of it with
         labels and weights. Nested dicts are opened: a column goes by its innermost name.
-      policy: a policy, fitted if its ops ask for it.
+      policy: a policy, fitted if its ops ask for it; or None where there are tasks.
+      tasks: losses of `aug.tasks` to add to the model's own in training. Each is given the model,
+        the original features and the draw number. They are no attributes of the model, which is
+        saved without them.
       original_ids: the column that holds the candidates' ids; or a function from the dict of
         original features to the ids, in the form that `compute_loss` passes them on, for ids that
         it computes (such as by a lookup). It serves every Retrieval task; leave it out where tasks
@@ -99,7 +104,9 @@ def wrap(
             f"`model` must be a tfrs.Model. Received: a {type(model).__module__}.{type(model).__name__}. "
             "In other models put the layer aug.layers.Augment(policy) in front."
         )
-    check_policy(policy, key, "wrap")
+    tasks = _checked_tasks(tasks)
+    if policy is not None or not tasks:
+        check_policy(policy, key, "wrap")
     if not (
         original_ids is None
         or callable(original_ids)
@@ -118,7 +125,7 @@ def wrap(
         )
     unwrap(model)
     model.compute_loss = _AugmentedLoss(
-        model, policy, original_ids=original_ids, key=key, draw=draw
+        model, policy, tasks=tasks, original_ids=original_ids, key=key, draw=draw
     )
     _forget_traces(model)
     return model
@@ -136,6 +143,17 @@ def unwrap(model: tfrs.Model) -> tfrs.Model:
     return model
 
 
+def _checked_tasks(tasks: Any) -> tuple[AuxiliaryTask | CandidateExtender, ...]:
+    tasks = (tasks,) if isinstance(tasks, tf_keras.layers.Layer) else tuple(tasks)
+    for task in tasks:
+        if not isinstance(task, AuxiliaryTask | CandidateExtender):
+            raise InvalidArgumentError(
+                "`tasks` of wrap must hold tasks of aug.tasks, such as aug.tasks.Contrastive(...). "
+                f"Received: {task!r}. The model's own tasks stay in its compute_loss."
+            )
+    return tasks
+
+
 def _forget_traces(model: tfrs.Model) -> None:
     """Makes `fit` trace its step anew: it keeps the trace of the loss that the model had before."""
     for name in ("train_function", "train_tf_function"):
@@ -151,7 +169,7 @@ class _AugmentedLoss:
     saved.
     """
 
-    def __init__(self, model, policy, *, original_ids, key, draw):
+    def __init__(self, model, policy, *, tasks, original_ids, key, draw):
         self.was_on_instance = "compute_loss" in vars(model)
         self.compute_loss = model.compute_loss
         # A tf.function of its own would hide from the tasks inside which tensor came from where:
@@ -161,6 +179,8 @@ class _AugmentedLoss:
         self._run = tf.function(self._augmented_loss) if traced else self._augmented_loss
         self._model, self._policy = model, policy
         self._original_ids, self._key = original_ids, key
+        self._added = [task for task in tasks if isinstance(task, AuxiliaryTask)]
+        self._extenders = [task for task in tasks if isinstance(task, CandidateExtender)]
         self._draw, self._calls = draw, None
         if draw is None:
             with tf.init_scope(), model.distribute_strategy.scope():
@@ -188,9 +208,11 @@ class _AugmentedLoss:
         if not args and self._inputs_name not in kwargs:
             return self._loss(*args, **kwargs)  # It says what is missing.
         inputs = args[0] if args else kwargs[self._inputs_name]
-        originals = contextlib.nullcontext()
+        originals, before = contextlib.nullcontext(), None
         if is_training(training, "compute_loss"):
-            features, originals = self._augment(_features_of(inputs))
+            # A copy: `compute_loss` may take columns out of the dict.
+            before, draw = copied(_features_of(inputs)), self._draw_number()
+            features, originals = self._augment(before, draw)
             inputs = _with_features(inputs, features)
             candidates.guard(self._model)
         elif isinstance(_first(inputs), Mapping):
@@ -200,13 +222,32 @@ class _AugmentedLoss:
         else:
             kwargs = {**kwargs, self._inputs_name: inputs}
         with originals:
-            return self._loss(*args, **kwargs)
+            loss = self._loss(*args, **kwargs)
+        if before is None or not self._added:
+            return loss
+        return self._with_tasks(loss, before, draw)
 
-    def _augment(self, features: Mapping[str, Any]):
-        """The augmented features, and the ids of before for the tasks."""
-        used = {*self._policy.features, *self._policy.key_features, self._original_ids}
+    def _with_tasks(self, loss: Any, features: Mapping[str, Any], draw: int | tf.Tensor):
+        """The model's loss and those of the tasks."""
+        loss = tf.convert_to_tensor(loss)
+        if loss.shape.rank != 0:
+            raise InvalidArgumentError(
+                "`compute_loss` must return a scalar for `tasks` to be added to it. Received: shape "
+                f"{loss.shape}. Give its losses a reduction, such as "
+                "tf_keras.losses.Reduction.SUM."
+            )
+        for task in self._added:
+            loss += tf.cast(task(self._model, copied(features), draw=draw), loss.dtype)
+        return loss
+
+    def _augment(self, features: Mapping[str, Any], draw: int | tf.Tensor):
+        """The augmented features, and what the model's tasks get beside them."""
+        used, changed = {self._original_ids}, {}
+        if self._policy is not None:
+            used.update(self._policy.features, self._policy.key_features)
         columns = columns_by_name(features, used)
-        changed = augment_columns(self._policy, columns, draw=self._draw_number(), key=self._key)
+        if self._policy is not None:
+            changed = augment_columns(self._policy, columns, draw=draw, key=self._key)
         named = None
         if callable(self._original_ids):
             named = tf.convert_to_tensor(self._original_ids(copied(features)))
@@ -217,7 +258,29 @@ class _AugmentedLoss:
                     f"{close_matches(self._original_ids, columns)}"
                 )
             named = columns[self._original_ids]
-        return copied(features, changed), candidates.Originals(columns, changed, named)
+        extensions = [
+            (
+                self._retrieval_of(task),
+                task.extension(
+                    self._model, copied(features), tf.cast(draw, tf.int64), self._policy
+                ),
+            )
+            for task in self._extenders
+        ]
+        originals = candidates.Originals(columns, changed, named, extensions)
+        return copied(features, changed), originals
+
+    def _retrieval_of(self, task: CandidateExtender) -> tfrs.tasks.Retrieval:
+        """The retrieval task whose candidates another extends."""
+        known = candidates.retrieval_tasks(self._model)
+        found = known if task.retrieval is None else [task.retrieval(self._model)]
+        if len(found) == 1 and any(one is found[0] for one in known):
+            return found[0]
+        raise InvalidArgumentError(
+            f"{type(task).__name__} needs to know the tfrs.tasks.Retrieval whose candidates it "
+            "extends. Name it: retrieval=lambda model: model.retrieval_task. Received: "
+            f"{[one.name for one in known]} in the model."
+        )
 
     def _draw_number(self) -> int | tf.Tensor:
         if self._draw is not None:

@@ -130,18 +130,26 @@ class CorrectedRetrieval(tfrs.tasks.Retrieval):
         candidate_embeddings: tf.Tensor,
         *,
         candidate_ids: tf.Tensor,
+        candidate_sampling_probability: tf.Tensor | None = None,
         sample_weight: tf.Tensor | None = None,
         compute_metrics: bool = True,
+        score_mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Returns the loss; arguments are those of `tfrs.tasks.Retrieval.call`."""
-        probabilities = tf.gather(self._probabilities, self._index.lookup(candidate_ids))
+        """Returns the loss; arguments are those of `tfrs.tasks.Retrieval.call`.
+
+        Probabilities that are given are used in place of those that would be looked up.
+        """
+        if candidate_sampling_probability is None:
+            index = self._index.lookup(candidate_ids)
+            candidate_sampling_probability = tf.gather(self._probabilities, index)
         return super().call(
             query_embeddings,
             candidate_embeddings,
-            candidate_sampling_probability=probabilities,
+            candidate_sampling_probability=candidate_sampling_probability,
             candidate_ids=candidate_ids,
             sample_weight=sample_weight,
             compute_metrics=compute_metrics,
+            score_mask=score_mask,
         )
 
 

@@ -1,0 +1,15 @@
+"""Losses over TensorFlow Recommenders: views of a tower, extra negatives, mixed rows; see docs/losses.md."""
+
+from __future__ import annotations
+
+from tfrs_augment._lazy import attach
+
+# Loaded on first use: the import of this package stays free of TensorFlow Recommenders.
+_MODULES = {
+    "Contrastive": "contrastive",
+    "MixedNegatives": "negatives",
+    "info_nce": "contrastive",
+}
+
+__all__ = sorted(_MODULES)
+__getattr__, __dir__ = attach(__name__, _MODULES)

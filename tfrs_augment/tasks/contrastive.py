@@ -1,0 +1,263 @@
+"""A contrastive loss between two views of what a tower embeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfrs_augment.errors import InvalidArgumentError, UnknownFeatureError, close_matches
+from tfrs_augment.features import as_column, row_keys
+from tfrs_augment.layers.auxiliary import AuxiliaryTask, Function, embed
+from tfrs_augment.layers.columns import (
+    POSITION,
+    check_policy,
+    columns_by_name,
+    copied,
+    position_keys,
+)
+from tfrs_augment.ops import FeatureMask
+from tfrs_augment.policy import AugmentationPolicy
+from tfrs_augment.rng import Column, absorb, mix
+from tfrs_augment.tasks.catalogue import Catalogue, keys_of
+
+_MIN_LOGIT = -1e9
+
+
+def info_nce(
+    first: tf.Tensor,
+    second: tf.Tensor,
+    *,
+    temperature: float = 0.1,
+    identity: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """The mean cross entropy of finding a row's other view among the other views of all rows.
+
+    With `s` the cosine of two embeddings: the mean over rows `i` of
+    `-log(exp(s(a_i, b_i) / t) / sum_j exp(s(a_i, b_j) / t))`, and the same from `b` to `a`; the
+    mean of both.
+
+    Args:
+      first: float `[batch, dim]`, one view of each row; normalized here.
+      second: float `[batch, dim]`, the other view.
+      temperature: divides the cosines, above 0.
+      identity: `[batch]`: rows with equal values are not negatives of one another. Default: every
+        row is a negative of every other.
+
+    Returns:
+      A float32 scalar; 0 for an empty batch.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> import tfrs_augment as aug
+      >>> round(float(aug.tasks.info_nce(tf.eye(2), tf.eye(2), temperature=1.0)), 4)
+      0.3133
+
+    Reference:
+      Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", ICML
+      2020, section 2.1; there the other rows' views of the same side are negatives too.
+    """
+    first = tf.math.l2_normalize(tf.cast(first, tf.float32), axis=1)
+    second = tf.math.l2_normalize(tf.cast(second, tf.float32), axis=1)
+    logits = tf.matmul(first, second, transpose_b=True) / temperature
+    count = tf.shape(logits)[0]
+    if identity is not None:
+        same = identity[:, tf.newaxis] == identity[tf.newaxis]
+        logits = tf.where(same & ~tf.eye(count, dtype=tf.bool), _MIN_LOGIT, logits)
+    losses = (
+        tf.reduce_logsumexp(logits, axis=1)
+        + tf.reduce_logsumexp(logits, axis=0)
+        - 2.0 * tf.linalg.diag_part(logits)
+    )
+    return tf.math.divide_no_nan(tf.reduce_sum(losses), 2.0 * tf.cast(count, tf.float32))
+
+
+class Contrastive(AuxiliaryTask):
+    """Pulls two views of the same item (or user, or query) together, and those of others apart.
+
+    What a tower learns about an item that few users met comes from its features alone; two views
+    with different features hidden teach it which features go together. The loss runs over a
+    sub-batch: a second view of a whole batch would cost another pass of the tower.
+
+    With `items` the sub-batch is drawn from the catalogue, each item with the same chance, whatever
+    its popularity: rows of the batch are mostly popular items. Yao et al. found this to matter.
+    A catalogue of at most `batch_size` items is taken whole.
+
+    Args:
+      tower: a function of (model, features) that returns `[batch, dim]`. It is called in training
+        only: pass `training=True` to a tower with dropout of its own.
+      views: the policy that makes the views: draw `2 * step` is the first, `2 * step + 1` the
+        second. Either this or `mask`.
+      mask: names of at least two features, each of which is hidden in a view of a row with the
+        chance `mask_rate`.
+      mask_rate: see `mask`, in (0, 1). Default: 0.5.
+      items: the catalogue: a dict of columns, those that the tower reads. Default: the first
+        `batch_size` rows of the batch.
+      weight: the factor of the loss, above 0. Default: 0.3.
+      temperature: divides the cosines, above 0. Default: 0.1.
+      batch_size: rows of the sub-batch, at least 2. Default: 256.
+      identity: without `items`, names of the columns that tell what a row shows, such as
+        "movie_id": rows equal in them are not negatives of one another. Default: the features that
+        the views change.
+      reduction: "sum" or "mean"; see `AuxiliaryTask`. "sum" is the mean of the sub-batch times the
+        rows of the whole batch.
+      seed: of the draws of items, in [0, 2**63). Default: 0.
+      **kwargs: arguments of a Keras layer, such as `name`.
+
+    Raises:
+      InvalidArgumentError: an argument breaks its rule.
+      UnknownFeatureError: in training, if a feature is missing from the batch or the catalogue.
+
+    Example:
+      >>> import tensorflow as tf
+      >>> import tfrs_augment as aug
+      >>> items = {"movie_id": tf.constant(["1", "2"]), "genre": tf.constant(["War", "Drama"])}
+      >>> task = aug.tasks.Contrastive(
+      ...     lambda model, features: model(features), mask=("movie_id", "genre"), items=items
+      ... )
+      >>> def model(features):
+      ...     known = [features["movie_id"] != "[UNK]", features["genre"] == "War"]
+      ...     return tf.cast(tf.stack(known, axis=1), tf.float32) + 0.1
+      >>> bool(task(model, items) > 0), float(task(model, items, training=False))
+      (True, 0.0)
+
+    Reference:
+      Yao et al., "Self-supervised Learning for Large-scale Item Recommendations", CIKM 2021,
+      sections 3.1 to 3.3; there the loss goes from the first view to the second alone.
+    """
+
+    def __init__(
+        self,
+        tower: Function,
+        *,
+        views: AugmentationPolicy | None = None,
+        mask: Sequence[str] | None = None,
+        mask_rate: float = 0.5,
+        items: Mapping[str, Any] | None = None,
+        weight: float = 0.3,
+        temperature: float = 0.1,
+        batch_size: int = 256,
+        identity: str | Sequence[str] | None = None,
+        reduction: str = "sum",
+        seed: int = 0,
+        **kwargs,
+    ):
+        super().__init__(weight=weight, reduction=reduction, seed=seed, **kwargs)
+        self._check_function(tower=tower)
+        self._check_positive(temperature=temperature)
+        self._check_count(batch_size=batch_size)
+        if batch_size < 2:
+            raise self._invalid("batch_size", "must be at least 2: one row has no negative", 1)
+        if (views is None) == (mask is None):
+            raise InvalidArgumentError(
+                "Contrastive takes either `views`, a policy, or `mask`, at least two features. "
+                f"Received: views={views!r}, mask={mask!r}."
+            )
+        self.tower, self.temperature, self.batch_size = tower, temperature, batch_size
+        self._views = self._masking(mask, mask_rate) if views is None else views
+        check_policy(self._views, POSITION, "Contrastive")
+        self._catalogue = None if items is None else Catalogue(items, "Contrastive")
+        self._identity = (identity,) if isinstance(identity, str) else tuple(identity or ())
+        if self._identity and items is not None:
+            raise self._invalid("identity", "is for batches: `items` has a row an item", identity)
+        if self._catalogue is not None:
+            for name in self._views.features:
+                self._catalogue.column(name, "mask" if views is None else "views")
+
+    @property
+    def views(self) -> AugmentationPolicy:
+        """The policy that makes the views."""
+        return self._views
+
+    def _masking(self, mask: Sequence[str], rate: float) -> AugmentationPolicy:
+        names = (mask,) if isinstance(mask, str) else tuple(mask)
+        if len(set(names)) < 2:
+            raise self._invalid(
+                "mask",
+                "must name at least two features: with one there is nothing left to tell a row by",
+                mask,
+            )
+        if not isinstance(rate, int | float) or not 0 < rate < 1:
+            raise self._invalid("mask_rate", "must be in (0, 1)", rate)
+        return AugmentationPolicy([FeatureMask(names, rate=rate)], seed=self.seed)
+
+    def loss(self, model: Any, features: Mapping[str, Any], draw: tf.Tensor) -> tf.Tensor:
+        """See `AuxiliaryTask`."""
+        rows, keys, identity = (
+            self._rows_of_batch(features) if self._catalogue is None else self._drawn_items(draw)
+        )
+        columns = columns_by_name(rows, self._views.features)
+        views = []
+        for number in (2 * draw, 2 * draw + 1):
+            changed = self._views.augment(columns, draw=number, keys=keys)
+            changed = {name: changed[name] for name in self._views.features}
+            views.append(embed(self.tower, model, copied(rows, changed), "tower"))
+        return info_nce(*views, temperature=self.temperature, identity=identity)
+
+    def _drawn_items(self, draw: tf.Tensor) -> tuple[dict[str, Column], tf.Tensor, tf.Tensor]:
+        if self._catalogue.size <= self.batch_size:
+            index = tf.range(self._catalogue.size, dtype=tf.int64)
+        else:
+            index = self._catalogue.draw(self.batch_size, self.seed, draw)
+        return self._catalogue.take(index), keys_of(index), index
+
+    def _rows_of_batch(self, features):
+        """The first rows, their keys, and what they show."""
+        rows = first_rows(features, self.batch_size)
+        identity = self._identity or self._views.features
+        columns = columns_by_name(rows, (*identity, *self._views.key_features))
+        shown = identity_of(columns, identity)
+        if self._views.key_features:
+            return rows, row_keys(columns, self._views.key_features), shown
+        return rows, position_keys(tf.size(shown)), shown
+
+
+def first_rows(features: Mapping[str, Any], count: int) -> dict[str, Any]:
+    """The first rows of a dict of columns, nested dicts too."""
+    return {
+        name: first_rows(value, count)
+        if isinstance(value, Mapping)
+        else as_column(name, value)[:count]
+        for name, value in features.items()
+    }
+
+
+def identity_of(columns: Mapping[str, Column], names: Sequence[str]) -> tf.Tensor:
+    """Hashes columns of any shape: int64 `[batch]`, equal for rows that are equal in them.
+
+    Raises:
+      UnknownFeatureError: a column is missing.
+    """
+    state = None
+    for name in names:
+        if name not in columns:
+            raise UnknownFeatureError(
+                f"Contrastive needs feature '{name}', which is missing from the batch. "
+                f"{close_matches(name, columns)}"
+            )
+        word = _hash_rows(as_column(name, columns[name]))
+        state = word if state is None else absorb(state, word)
+    return tf.bitcast(state, tf.int64)
+
+
+def _hash_rows(column: Column) -> tf.Tensor:
+    """uint64 `[batch]`; the order of the values in a row counts."""
+    if not isinstance(column, tf.RaggedTensor) and column.shape.rank == 1:
+        return row_keys({"": column}, [""])
+    if isinstance(column, tf.RaggedTensor):
+        rows = column.value_rowids()
+        place = tf.range(tf.size(rows, tf.int64)) - tf.gather(
+            tf.cast(column.row_starts(), tf.int64), rows
+        )
+        values, count = column.flat_values, column.nrows()
+    else:
+        shape = tf.shape(column, tf.int64)
+        per_row = tf.reduce_prod(shape[1:])
+        place = tf.tile(tf.range(per_row), shape[:1])
+        rows = tf.repeat(tf.range(shape[0]), per_row)
+        values, count = tf.reshape(column, [-1]), shape[0]
+    words = mix(absorb(row_keys({"": values}, [""]), tf.bitcast(place, tf.uint64)))
+    # A sum of words that know their places: there is no scan along the rows of a ragged tensor.
+    total = tf.math.unsorted_segment_sum(tf.bitcast(words, tf.int64), rows, count)
+    return tf.bitcast(total, tf.uint64)
