@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from tests.ops import test_combine, test_numeric, test_tabular  # noqa: F401  (their classes are looked up)
+import importlib
+import pathlib
+
 from tests.ops.contract import OpContract
+from tests.ops.image_contract import ImageContract
 from tfrs_augment.ops import base
 
 
@@ -12,6 +15,9 @@ def subclasses(cls: type) -> set[type]:
 
 
 def test_every_op_has_a_test_class_that_inherits_the_contract():
-    tested = {type(case.op) for contract in subclasses(OpContract) for case in contract.cases}
+    for path in pathlib.Path(__file__).parent.glob("test_*.py"):
+        importlib.import_module(f"tests.ops.{path.stem}")
+    contracts = subclasses(OpContract) | subclasses(ImageContract)
+    tested = {type(case.op) for contract in contracts for case in contract.cases}
     public = {op for op in base._REGISTRY.values() if op.__module__.startswith("tfrs_augment")}
     assert public == tested

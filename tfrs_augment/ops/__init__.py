@@ -3,6 +3,7 @@
 from tfrs_augment.ops.base import Op, op_from_config
 from tfrs_augment.ops.combine import OneOf, Sequential, SomeOf
 from tfrs_augment.ops.fitted import FittedState, Requirement
+from tfrs_augment.ops.image import RandomAffine
 from tfrs_augment.ops.numeric import GaussianNoise, NumericCrop, Rotate, ScaleJitter
 from tfrs_augment.ops.popularity import PopularityRate
 from tfrs_augment.ops.tabular import (
@@ -27,6 +28,7 @@ __all__ = [
     "OneOf",
     "Op",
     "PopularityRate",
+    "RandomAffine",
     "Requirement",
     "Rotate",
     "ScaleJitter",
