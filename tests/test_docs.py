@@ -1,4 +1,4 @@
-"""The README's Python snippets run, in order, as one program."""
+"""The Python snippets of every page run, in order, a page as one program."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
 def snippets(markdown: str) -> str:
@@ -31,7 +33,7 @@ def test_snippets_are_the_python_blocks_in_place():
 
 def test_readme_snippets_run(tmp_path):
     program = tmp_path / "README_as_program.py"
-    program.write_text(snippets(README.read_text(encoding="utf-8")), encoding="utf-8")
+    program.write_text(snippets((ROOT / "README.md").read_text(encoding="utf-8")), encoding="utf-8")
     assert "import tfrs_augment as aug" in program.read_text(encoding="utf-8")
     # The variable that tests/conftest.py sets is for the import to set, as for any reader.
     variables = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
@@ -44,3 +46,10 @@ def test_readme_snippets_run(tmp_path):
         check=False,
     )
     assert done.returncode == 0, f"The line numbers are README.md's.\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_snippets_of_the_docs_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    program = snippets(page.read_text(encoding="utf-8"))
+    exec(compile(program, str(page), "exec"), {"__name__": page.stem})
