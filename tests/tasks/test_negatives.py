@@ -256,3 +256,68 @@ def test_integer_ids_of_either_width():
     _, ids, probabilities = negatives(None, features, tf.one_hot([1, 4], 5))
     assert ids.dtype == tf.int64 and ids.shape == [5]
     np.testing.assert_allclose(probabilities, np.ones(5))
+
+
+def hardest(queries, drawn, count: int, margin: float = 0.0) -> np.ndarray:
+    """Which drawn ids are hard negatives of which query, by sorting."""
+    chosen = np.zeros((len(queries), len(drawn)), bool)
+    for row, query in enumerate(queries):
+        scores, own = embedded(drawn) @ query, embedded(BATCH[row : row + 1])[0] @ query
+        order = np.argsort(-scores)
+        allowed = [j for j in order if scores[j] <= own + margin and drawn[j] != BATCH[row]]
+        if allowed:
+            last = scores[allowed[:count][-1]]
+            chosen[row] = [j in allowed and scores[j] >= last for j in range(len(drawn))]
+    return chosen
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.5])
+def test_hard_negatives_are_the_best_below_the_positive(margin):
+    model = Model()
+    negatives = aug.tasks.HardNegatives(
+        tower, ITEMS, 20, 2, ids="movie_id", margin=margin, counts=COUNTS
+    )
+    queries = batch()["query"].numpy()
+    candidates, ids, probabilities, mask = negatives(model, batch(), queries, embedded(BATCH))
+    drawn = ids.numpy()[4:]
+    expected = hardest(queries, drawn, 2, margin)
+    assert mask.numpy()[:, :4].all() and expected.any() and not expected.all()
+    np.testing.assert_array_equal(mask.numpy()[:, 4:], expected)
+    np.testing.assert_array_equal(candidates, embedded(ids.numpy()))
+    shares = mixture(ids.numpy(), 20)
+    np.testing.assert_allclose(probabilities, shares / shares.max(), rtol=1e-6)
+    idle = negatives(model, batch(), queries, embedded(BATCH), training=False)
+    assert len(idle) == 4 and idle[3] is None
+
+
+@pytest.mark.parametrize("removes", [False, True])
+def test_in_wrap_a_query_has_its_hard_negatives_alone(removes):
+    model = Model(remove_accidental_hits=removes)
+    negatives = aug.tasks.HardNegatives(tower, ITEMS, 20, 2, ids="movie_id")
+    aug.wrap(model, None, tasks=[negatives], draw=0)
+    loss = float(model.compute_loss(batch(), training=True))
+    queries = batch()["query"].numpy()
+    drawn = next(one for one in model._seen if len(one) == 20)
+    chosen, expected = hardest(queries, drawn, 2), 0.0
+    for row in range(4):
+        ids = np.concatenate([BATCH, drawn[chosen[row]]])
+        own = ids if removes else np.array([b"%d" % i for i in range(len(ids))])
+        order = [row, *(i for i in range(len(ids)) if i != row)]
+        expected += reference.sampled_softmax(
+            queries[row : row + 1], embedded(ids)[order], own[order][:1], own[order]
+        )
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_hard_negatives_check_their_arguments():
+    for arguments, message in (
+        ((0, 1), "`pool` of HardNegatives must be an integer of at least 1"),
+        ((5, 0), "`count` of HardNegatives must be an integer of at least 1"),
+    ):
+        with pytest.raises(InvalidArgumentError, match=message):
+            aug.tasks.HardNegatives(tower, ITEMS, *arguments, ids="movie_id")
+    with pytest.raises(InvalidArgumentError, match="`margin` of HardNegatives must be a finite"):
+        aug.tasks.HardNegatives(tower, ITEMS, 5, 1, ids="movie_id", margin=float("nan"))
+    heads = aug.tasks.HardNegatives(tower, ITEMS, 5, 1, ids="movie_id")
+    with pytest.raises(DataError, match="one embedding a query"):
+        heads(Model(), batch(), tf.zeros([4, 2, 3]), embedded(BATCH))

@@ -33,7 +33,153 @@ class Drawn:
     shares: tf.Tensor | None
 
 
-class MixedNegatives(CandidateExtender):
+class CorpusNegatives(CandidateExtender):
+    """What the sources of extra negatives share: drawing, augmenting and embedding items.
+
+    Args:
+      tower, items, ids, counts, policy, retrieval, seed: see `MixedNegatives`.
+      drawn: how many items to draw a step.
+    """
+
+    def __init__(
+        self,
+        tower: Function,
+        items: Mapping[str, Any],
+        *,
+        drawn: int,
+        ids: str,
+        counts: Any,
+        policy: AugmentationPolicy | None,
+        retrieval: Callable[[Any], tfrs.tasks.Retrieval] | None,
+        seed: int,
+        **kwargs,
+    ):
+        super().__init__(retrieval=retrieval, seed=seed, **kwargs)
+        user = type(self).__name__
+        self._check_function(tower=tower)
+        if policy is not None:
+            check_policy(policy, POSITION, user)
+        self.tower, self._drawn, self._policy = tower, drawn, policy
+        self._catalogue = Catalogue(items, user)
+        self._ids_name = ids
+        table = as_array(self._catalogue.column(ids, "ids"))
+        self._shares = None if counts is None else Shares(table, counts, user)
+
+    def extension(self, model, features, draw, policy):
+        """See `CandidateExtender`."""
+        drawn = self._draw(model, features, draw, self._policy if policy is None else policy)
+
+        def extend(arguments: dict[str, Any], removes_hits: bool) -> dict[str, Any]:
+            before = self._ids_of(features, arguments.get("candidate_ids"))
+            candidates, ids, probabilities = self._joined(
+                drawn,
+                arguments["candidate_embeddings"],
+                before,
+                arguments.get("candidate_sampling_probability"),
+            )
+            extended = {**arguments, "candidate_embeddings": candidates}
+            if probabilities is not None:
+                extended["candidate_sampling_probability"] = probabilities
+            if arguments.get("candidate_ids") is not None:
+                extended["candidate_ids"] = ids
+            mask = self._mask(
+                drawn,
+                arguments["query_embeddings"],
+                arguments["candidate_embeddings"],
+                before,
+                removes_hits,
+            )
+            if mask is not None:
+                extended["score_mask"] = beside(arguments.get("score_mask"), before, mask)
+            return extended
+
+        return extend
+
+    def _mask(
+        self,
+        drawn: Drawn,
+        queries: tf.Tensor,
+        candidates: tf.Tensor,
+        ids: tf.Tensor,
+        removes_hits: bool,
+    ) -> tf.Tensor | None:
+        """Which drawn items are negatives of which query: bool `[batch, drawn]`, or None for all."""
+        raise TypeError(f"{type(self).__name__} must define _mask(...).")
+
+    def _ids_of(self, features: Mapping[str, Any], ids: Any) -> tf.Tensor:
+        """The ids of the positives, `[batch]`, in the type of the catalogue's."""
+        if ids is None:
+            columns = columns_by_name(features, (self._ids_name,))
+            if self._ids_name not in columns:
+                raise UnknownFeatureError(
+                    f"{type(self).__name__} needs the ids of the positives: the batch has no "
+                    f"feature '{self._ids_name}'. {close_matches(self._ids_name, columns)} "
+                    "Name the ids in `items` as in the batch, or pass candidate_ids to the task."
+                )
+            ids = columns[self._ids_name]
+        ids, wanted = tf.convert_to_tensor(ids), self._catalogue.columns[self._ids_name].dtype
+        if ids.dtype != wanted:
+            if tf.string in (ids.dtype, wanted):
+                raise InvalidArgumentError(
+                    f"`items['{self._ids_name}']` of {type(self).__name__} must hold ids in the "
+                    "form of the task's candidate_ids. Received: "
+                    f"{wanted.name} for candidate_ids of {ids.dtype.name}."
+                )
+            ids = tf.cast(ids, wanted)
+        return ids if ids.shape.rank == 1 else tf.reshape(ids, [-1])
+
+    def _draw(
+        self,
+        model: Any,
+        features: Mapping[str, Any],
+        draw: tf.Tensor,
+        policy: AugmentationPolicy | None,
+    ) -> Drawn:
+        index = self._catalogue.draw(self._drawn, self.seed, draw)
+        rows = self._catalogue.take(index)
+        ids = rows[self._ids_name]
+        if policy is not None:
+            rows = self._augmented(rows, features, policy, draw, keys_of(index))
+        shares = None if self._shares is None else self._shares.at(index)
+        return Drawn(embed(self.tower, model, rows, "tower"), ids, shares)
+
+    def _augmented(self, rows, features, policy, draw, keys):
+        """Drawn items after those ops of a policy that change a column of theirs."""
+        ops = [op for op in policy.ops if set(op.features) & set(rows)]
+        if not ops:
+            return rows
+        part = dataclasses.replace(policy, ops=ops)
+        columns = columns_by_name(features, part.features)
+        place = tf.math.floormod(tf.range(self._drawn), tf.maximum(batch_size(features), 1))
+        others = {
+            name: tf.gather(columns[name], place)
+            for name in part.features
+            if name in columns and name not in rows
+        }
+        changed = part.augment({**others, **rows}, draw=draw, keys=keys)
+        return {name: changed[name] for name in rows}
+
+    def _joined(self, drawn: Drawn, candidates, ids, probabilities):
+        """Positives and drawn items together."""
+        candidates = tf.convert_to_tensor(candidates)
+        joined = tf.concat([candidates, tf.cast(drawn.embeddings, candidates.dtype)], axis=0)
+        if drawn.shares is None and probabilities is not None:
+            raise InvalidArgumentError(
+                f"{type(self).__name__} needs `counts`, how often each item occurs in the training "
+                "rows: the model corrects by the sampling probability, which those of drawn items "
+                "join. Received: counts=None."
+            )
+        if drawn.shares is not None:
+            if probabilities is None:
+                probabilities = self._shares.of(ids)
+            shares = tf.concat([tf.cast(probabilities, tf.float32), drawn.shares], axis=0)
+            size = tf.cast(tf.shape(candidates)[0], tf.float32)
+            mixture = size * shares + self._drawn / self._catalogue.size
+            probabilities = mixture / tf.reduce_max(mixture)
+        return joined, tf.concat([ids, drawn.ids], axis=0), probabilities
+
+
+class MixedNegatives(CorpusNegatives):
     """Adds negatives drawn evenly from the catalogue to those of the batch.
 
     A batch holds what users chose: an item that nobody chose is never a negative there, so nothing
@@ -121,20 +267,18 @@ class MixedNegatives(CandidateExtender):
         seed: int = 0,
         **kwargs,
     ):
-        super().__init__(retrieval=retrieval, seed=seed, **kwargs)
-        user = type(self).__name__
-        self._check_function(tower=tower)
         self._check_count(count=count)
-        if policy is not None:
-            check_policy(policy, POSITION, user)
-        self.tower, self.count, self._policy = tower, count, policy
-        self._catalogue = Catalogue(items, user)
-        self._ids_name = ids
-        self._shares = None
-        if counts is not None:
-            table = as_array(self._catalogue.column(ids, "ids"))
-            self._shares = Shares(table, counts, user)
-        self._catalogue.column(ids, "ids")
+        super().__init__(
+            tower,
+            items,
+            drawn=count,
+            ids=ids,
+            counts=counts,
+            policy=policy,
+            retrieval=retrieval,
+            seed=seed,
+            **kwargs,
+        )
 
     @tf.autograph.experimental.do_not_convert
     def call(
@@ -154,108 +298,8 @@ class MixedNegatives(CandidateExtender):
         drawn = self._draw(model, features, self._draw_number(draw), self._policy)
         return self._joined(drawn, candidates, ids, probabilities)
 
-    def extension(self, model, features, draw, policy):
-        """See `CandidateExtender`."""
-        drawn = self._draw(model, features, draw, self._policy if policy is None else policy)
-
-        def extend(arguments: dict[str, Any], removes_hits: bool) -> dict[str, Any]:
-            before = self._ids_of(features, arguments.get("candidate_ids"))
-            candidates, ids, probabilities = self._joined(
-                drawn,
-                arguments["candidate_embeddings"],
-                before,
-                arguments.get("candidate_sampling_probability"),
-            )
-            extended = {**arguments, "candidate_embeddings": candidates}
-            if probabilities is not None:
-                extended["candidate_sampling_probability"] = probabilities
-            if arguments.get("candidate_ids") is not None:
-                extended["candidate_ids"] = ids
-            mask = self._mask(arguments, drawn, before)
-            if mask is not None and not (self._hits_are_all_it_masks and removes_hits):
-                extended["score_mask"] = _beside(arguments.get("score_mask"), before, mask)
-            return extended
-
-        return extend
-
-    _hits_are_all_it_masks = True
-
-    def _mask(self, arguments: Mapping[str, Any], drawn: Drawn, ids: tf.Tensor) -> tf.Tensor | None:
-        """Which drawn items are negatives of which query: bool `[batch, count]`."""
-        del arguments
-        return ids[:, tf.newaxis] != drawn.ids[tf.newaxis]
-
-    def _ids_of(self, features: Mapping[str, Any], ids: Any) -> tf.Tensor:
-        """The ids of the positives, `[batch]`, in the type of the catalogue's."""
-        if ids is None:
-            columns = columns_by_name(features, (self._ids_name,))
-            if self._ids_name not in columns:
-                raise UnknownFeatureError(
-                    f"{type(self).__name__} needs the ids of the positives: the batch has no "
-                    f"feature '{self._ids_name}'. {close_matches(self._ids_name, columns)} "
-                    "Name the ids in `items` as in the batch, or pass candidate_ids to the task."
-                )
-            ids = columns[self._ids_name]
-        ids, wanted = tf.convert_to_tensor(ids), self._catalogue.columns[self._ids_name].dtype
-        if ids.dtype != wanted:
-            if tf.string in (ids.dtype, wanted):
-                raise InvalidArgumentError(
-                    f"`items['{self._ids_name}']` of {type(self).__name__} must hold ids in the "
-                    "form of the task's candidate_ids. Received: "
-                    f"{wanted.name} for candidate_ids of {ids.dtype.name}."
-                )
-            ids = tf.cast(ids, wanted)
-        return ids if ids.shape.rank == 1 else tf.reshape(ids, [-1])
-
-    def _draw(
-        self,
-        model: Any,
-        features: Mapping[str, Any],
-        draw: tf.Tensor,
-        policy: AugmentationPolicy | None,
-    ) -> Drawn:
-        index = self._catalogue.draw(self.count, self.seed, draw)
-        rows = self._catalogue.take(index)
-        ids = rows[self._ids_name]
-        if policy is not None:
-            rows = self._augmented(rows, features, policy, draw, keys_of(index))
-        shares = None if self._shares is None else self._shares.at(index)
-        return Drawn(embed(self.tower, model, rows, "tower"), ids, shares)
-
-    def _augmented(self, rows, features, policy, draw, keys):
-        """Drawn items after those ops of a policy that change a column of theirs."""
-        ops = [op for op in policy.ops if set(op.features) & set(rows)]
-        if not ops:
-            return rows
-        part = dataclasses.replace(policy, ops=ops)
-        columns = columns_by_name(features, part.features)
-        place = tf.math.floormod(tf.range(self.count), tf.maximum(batch_size(features), 1))
-        others = {
-            name: tf.gather(columns[name], place)
-            for name in part.features
-            if name in columns and name not in rows
-        }
-        changed = part.augment({**others, **rows}, draw=draw, keys=keys)
-        return {name: changed[name] for name in rows}
-
-    def _joined(self, drawn: Drawn, candidates, ids, probabilities):
-        """Positives and drawn items together."""
-        candidates = tf.convert_to_tensor(candidates)
-        joined = tf.concat([candidates, tf.cast(drawn.embeddings, candidates.dtype)], axis=0)
-        if drawn.shares is None and probabilities is not None:
-            raise InvalidArgumentError(
-                f"{type(self).__name__} needs `counts`, how often each item occurs in the training "
-                "rows: the model corrects by the sampling probability, which those of drawn items "
-                "join. Received: counts=None."
-            )
-        if drawn.shares is not None:
-            if probabilities is None:
-                probabilities = self._shares.of(ids)
-            shares = tf.concat([tf.cast(probabilities, tf.float32), drawn.shares], axis=0)
-            size = tf.cast(tf.shape(candidates)[0], tf.float32)
-            mixture = size * shares + self.count / self._catalogue.size
-            probabilities = mixture / tf.reduce_max(mixture)
-        return joined, tf.concat([ids, drawn.ids], axis=0), probabilities
+    def _mask(self, drawn, queries, candidates, ids, removes_hits):
+        return None if removes_hits else ids[:, tf.newaxis] != drawn.ids[tf.newaxis]
 
 
 class Shares:
@@ -300,7 +344,7 @@ class Shares:
         return self.at(self._places.lookup(ids))
 
 
-def _beside(mask: tf.Tensor | None, ids: tf.Tensor, more: tf.Tensor) -> tf.Tensor:
+def beside(mask: tf.Tensor | None, ids: tf.Tensor, more: tf.Tensor) -> tf.Tensor:
     """A score mask with columns for more candidates."""
     if mask is None:
         mask = tf.ones([tf.size(ids), tf.size(ids)], tf.bool)
