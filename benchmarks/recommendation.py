@@ -3,9 +3,11 @@
     python benchmarks/recommendation.py --data path/to/ml-100k
     python benchmarks/recommendation.py                         # the simulated shop
     python benchmarks/recommendation.py --data ... --tune       # how the settings were chosen
+    python benchmarks/recommendation.py --data path/to/amazon-beauty --fraction 0.1
 
 Resumable: finished trainings are kept in report/recommendation/ of the working directory. Figures: of
-the policy's arm against the baseline, Recall@10 in the full catalogue, with 95 % intervals.
+the policy's arm against the baseline, Recall@10 in the full catalogue, with 95 % intervals; on Amazon
+Beauty the lifts that `_beauty.FIGURES` names, as shares of the baseline.
 """
 
 from __future__ import annotations
@@ -20,14 +22,16 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "examples")
 import argparse
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
+import _beauty
 import common
 import quickstart
 
 import tfrs_augment as aug
 from tfrs_augment.evaluation import Arm, Protocol, Report, compare
 from tfrs_augment.evaluation.report import METRICS
+from tfrs_augment.evaluation.slices import MAIN_SLICES
 from tfrs_augment.towers import TwoTower
 
 # What --tune compares: dropout of the towers without a policy, and policies by their rates, of which
@@ -45,8 +49,15 @@ RATES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", help="folder with the raw files of MovieLens 100K")
+    parser.add_argument("--data", help="folder with MovieLens 100K or Amazon Beauty")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
+    parser.add_argument("--first_seed", type=int, default=0, help="the first seed (default: 0)")
+    parser.add_argument(
+        "--fraction", type=float, default=1.0, help="share of the users that train (Beauty alone)"
+    )
+    parser.add_argument(
+        "--arms", type=lambda text: text.split(","), help="names of arms, by commas (default: all)"
+    )
     parser.add_argument(
         "--tune", action="store_true", help="compare settings on development splits"
     )
@@ -54,6 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main() -> None:
     arguments = common.parse(__doc__, add=add_arguments)
+    if _beauty.is_beauty(arguments.data):
+        run_beauty(arguments)
+        return
     name = "recommendation" if arguments.data is None else "recommendation_movielens"
     cache = pathlib.Path("report") / "recommendation"
     protocol = Protocol()
@@ -65,11 +79,12 @@ def main() -> None:
     arms = tuning_arms(scenario) if arguments.tune else quickstart.make_arms(scenario)
     if arguments.quick and not arguments.tune:
         arms = {arm: arms[arm] for arm in ("baseline", "policy")}
+    arms = {arm: arms[arm] for arm in arguments.arms or arms}
     report = compare(
         functools.partial(TwoTower, **scenario.model),
         arms,
         split=scenario.development if arguments.tune else scenario.split,
-        seeds=range(1 if arguments.quick else arguments.seeds),
+        seeds=seeds_of(arguments),
         protocol=protocol,
         cache_dir=cache,
     )
@@ -78,6 +93,33 @@ def main() -> None:
         name += "_tuning"
         policy = policy_name(op.rate for op in scenario.policy.ops)
     finish(name, report, policy, write=not arguments.quick)
+
+
+def seeds_of(arguments: argparse.Namespace) -> range:
+    """Returns the seeds to run."""
+    count = 1 if arguments.quick else arguments.seeds
+    return range(arguments.first_seed, arguments.first_seed + count)
+
+
+def run_beauty(arguments: argparse.Namespace) -> None:
+    """Compares the arms on Amazon Beauty, and prints and writes the outcome."""
+    quick = arguments.quick
+    report = _beauty.run(
+        arguments.data,
+        fraction=0.03 if quick else arguments.fraction,
+        seeds=seeds_of(arguments),
+        names=arguments.arms or ((_beauty.BASELINE, _beauty.POLICY) if quick else None),
+        cache=None if quick else pathlib.Path("report") / "recommendation",
+        protocol=Protocol(epochs=2, optimizer=_beauty.optimizer) if quick else None,
+    )
+    claimed = [arm for arm in (_beauty.PRESET, _beauty.POLICY) if arm in report.arms]
+    finish_report(
+        f"recommendation_beauty_{arguments.fraction:g}",
+        report,
+        _beauty.figures(report, claimed[0]) if claimed else {},
+        slices=_beauty.SLICES,
+        write=not quick and arguments.arms is None,
+    )
 
 
 def policy_name(rates: Iterable[float]) -> str:
@@ -100,7 +142,7 @@ def tuning_arms(scenario: quickstart.Scenario) -> dict[str, Arm]:
 
 
 def finish(name: str, report: Report, policy: str, *, write: bool) -> None:
-    """Prints the tables and the figures, and writes them beside the other results."""
+    """Prints the tables and the figures of a policy, and writes them beside the other results."""
     figures = {}
     for slice_name in ("all", "warm", "tail", "cold"):
         figure = report.figure(policy, slice_name)
@@ -108,11 +150,23 @@ def finish(name: str, report: Report, policy: str, *, write: bool) -> None:
         figures[f"{slice_name}_difference"] = figure.difference
         figures[f"{slice_name}_difference_low"] = figure.difference_low
         figures[f"{slice_name}_difference_high"] = figure.difference_high
-    warm = report.figure(policy, "warm")
-    figures["warm_relative"] = warm.relative
-    print("\n\n".join(report.table(metric) for metric in METRICS[1:]), end="\n\n")
+    figures["warm_relative"] = report.figure(policy, "warm").relative
+    finish_report(name, report, figures, slices=MAIN_SLICES, write=write)
+
+
+def finish_report(
+    name: str,
+    report: Report,
+    figures: Mapping[str, float],
+    *,
+    slices: Sequence[str],
+    write: bool,
+) -> None:
+    """Prints the tables and the figures, and writes Recall@10 beside the other results."""
+    print("\n\n".join(report.table(metric, slices) for metric in METRICS[1:]), end="\n\n")
     header, _, *rows = [
-        [cell.rstrip() for cell in line[2:-2].split(" | ")] for line in report.table().splitlines()
+        [cell.rstrip() for cell in line[2:-2].split(" | ")]
+        for line in report.table(slices=slices).splitlines()
     ]
     common.finish(
         name,
