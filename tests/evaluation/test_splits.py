@@ -50,6 +50,22 @@ def test_cold_items_are_in_no_training_row_and_in_test(shop, by):
     assert np.isin(one.seen.rows["item_id"], one.cold_items).any()
 
 
+@pytest.mark.parametrize("by", ["user_time", "time"])
+def test_all_rows_of_cold_items_may_test_and_count_for_cold_slices_alone(shop, by):
+    few = split(shop, by=by, cold_share=0.2, seed=4)
+    many = split(shop, by=by, cold_share=0.2, cold_rows="all", seed=4)
+    on_cold = np.isin(shop.rows["item_id"], many.cold_items)
+    assert many.cold_items.tolist() == few.cold_items.tolist()
+    assert many.train.rows["timestamp"].tolist() == few.train.rows["timestamp"].tolist()
+    assert np.isin(many.test.rows["item_id"], many.cold_items).sum() == on_cold.sum()
+    assert not np.isin(many.seen.rows["item_id"], many.cold_items).any()
+    one, other = slices.Slices.of(few).masks, slices.Slices.of(many).masks
+    for name in ("all", "warm", "head", "tail"):
+        assert one[name].sum() == other[name].sum()
+    assert other["cold"].sum() == on_cold.sum() > 3 * one["cold"].sum()
+    assert few.fingerprint() != many.fingerprint()
+
+
 def test_items_that_appear_after_the_cut_are_cold_by_nature(shop):
     late = shop.rows["timestamp"] > 9_500
     old = shop.rows["item_id"] != b"i00"
@@ -146,6 +162,7 @@ def test_validation_ranks_leave_cold_items_out(shop):
         ({"by": "item"}, "`by` must be one of"),
         ({"test_share": 0.0}, r"`test_share` must be in \(0, 1\)"),
         ({"test_share": 0.6, "validation_share": 0.5}, "must leave rows to train on"),
+        ({"cold_rows": "first"}, "`cold_rows` must be one of"),
         ({"cold_share": 1.0}, r"`cold_share` must be in \[0, 1\)"),
     ],
 )

@@ -2,7 +2,7 @@
 
 | slice | rows | ranked among |
 |---|---|---|
-| `all` | every test row | the full catalogue |
+| `all` | every test row, of cold items the last ones | the full catalogue |
 | `warm` | the item has a training row | the full catalogue |
 | `head` | the item is among the 20 % most popular training items | the full catalogue |
 | `tail` | a training item that is not head | the full catalogue |
@@ -59,7 +59,7 @@ class Slices:
         item = split.test.item_index()
         warm = split.warm_items[item]
         masks = {
-            "all": np.ones(len(item), bool),
+            "all": ~split.earlier,
             "warm": warm,
             "head": head[item],
             "tail": warm & ~head[item],
