@@ -24,6 +24,7 @@ LAYERS = [
     {
         "fitting",
         "fitting_information",
+        "fitting_sequences",
         "text",
         "layers",
         "tasks",

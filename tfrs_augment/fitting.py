@@ -19,6 +19,7 @@ import tensorflow as tf
 from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError, close_matches
 from tfrs_augment.features import as_column, values_of
 from tfrs_augment.fitting_information import InformationSummary
+from tfrs_augment.fitting_sequences import CooccurrenceCountSummary, CooccurrenceSummary
 from tfrs_augment.ops.fitted import FittedState, Requirement
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.rng import Column
@@ -184,6 +185,8 @@ SUMMARIES = {
     "moments": MomentsSummary,
     "pool": PoolSummary,
     "mutual_information": InformationSummary,
+    "cooccurrence": CooccurrenceSummary,
+    "cooccurrence_counts": CooccurrenceCountSummary,
 }
 
 

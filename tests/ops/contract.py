@@ -18,6 +18,7 @@ from tests import golden
 from tfrs_augment import records
 from tfrs_augment.beam.blocks import BlockAugmenter
 from tfrs_augment.ops import Op, op_from_config
+from tfrs_augment.ops.sequence_layout import SequenceOp
 
 ROWS = 600
 RAGGED_ONLY = ("test_padded_and_ragged_columns_draw_alike",)
@@ -30,10 +31,21 @@ def batch(rows: int = ROWS) -> dict[str, tf.Tensor | tf.RaggedTensor]:
     lengths = numbers % 4
     total = int(lengths.sum())
     strings = np.array([f"v{i % 37}" for i in range(total)], dtype=object)
+    steps = numbers % 3 * 4 + numbers % 5 % 4
+    items = np.concatenate(
+        [row % 31 + 1 + np.arange(n) * (row % 3 + 1) for row, n in enumerate(steps)]
+    )
     return {
         "row": tf.constant(numbers, tf.int64),
         "word": tf.constant([f"w{i % 41}" for i in numbers]),
         "words": tf.constant([[f"a{i % 11}", f"b{i % 7}", f"c{i % 5}"] for i in numbers]),
+        # Texts of 0 to 4 different words, one of them with letters outside ASCII.
+        "query": tf.constant(
+            [
+                " ".join(f"{w}{i % 7}" for w in ("red", "maxi", "robe", "été")[: i % 5])
+                for i in numbers
+            ]
+        ),
         "count": tf.constant(numbers % 29 + 1, tf.int64),
         "small": tf.constant(numbers % 13 + 1, tf.int32),
         "number": tf.constant(numbers % 101 / 7.0 + 0.5, tf.float32),
@@ -46,6 +58,20 @@ def batch(rows: int = ROWS) -> dict[str, tf.Tensor | tf.RaggedTensor]:
         ),
         "times": tf.RaggedTensor.from_row_lengths(
             tf.range(1, total + 1, dtype=tf.float32), lengths
+        ),
+        # Three features of one history of 0 to 11 different items, and two of one recording.
+        "history": tf.RaggedTensor.from_row_lengths(tf.constant(items, tf.int64), steps),
+        "names": tf.RaggedTensor.from_row_lengths(
+            tf.constant([f"i{item}" for item in items]), steps
+        ),
+        "moments": tf.RaggedTensor.from_row_lengths(
+            tf.range(1, len(items) + 1, dtype=tf.int64) * 60, steps
+        ),
+        "sound": tf.constant(
+            numbers[:, None, None] % 7 + np.arange(1, 25).reshape(6, 4), tf.float32
+        ),
+        "sounds": tf.RaggedTensor.from_row_lengths(
+            tf.range(1, 3 * total + 1, dtype=tf.float32), 3 * lengths
         ),
     }
 
@@ -183,13 +209,15 @@ class OpContract:
         padded = {
             n: c.to_tensor() if isinstance(c, tf.RaggedTensor) else c for n, c in features.items()
         }
-        policy = self.policy(op)
-        ragged = policy.augment(features, draw=2)
-        dense = policy.augment(padded, draw=2)
+        ragged = self.policy(op).augment(features, draw=2)
+        if isinstance(op, SequenceOp):
+            op = dataclasses.replace(op, padding="trailing")
+        dense = self.policy(op).augment(padded, draw=2)
         for name in op.features:
             if isinstance(features[name], tf.RaggedTensor):
                 pairs = zip(rows_of(ragged[name]), rows_of(dense[name]), strict=True)
-                assert all(r == d[: len(r)] for r, d in pairs)
+                # A padded row that became too long keeps its last values.
+                assert all(r[-len(d) :] == d[: len(r)] for r, d in pairs)
 
     def test_draws_and_seeds_matter_and_seed_zero_counts(self, case):
         def changed(seed, draw):

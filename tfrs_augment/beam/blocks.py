@@ -79,7 +79,11 @@ class BlockAugmenter:
             self.kinds.update(self._added)
         # Features that were seen with other than one value a row stay ragged from then on, so that a
         # worker traces at most once a feature. How a column is laid out does not change what is drawn.
-        self._ragged: set[str] = set()
+        # Lists are ragged from the start: a block may happen to hold lists of one value only.
+        self._aligned = tuple(
+            part.aligned for op in policy.ops for part in op.parts() if part.aligned
+        )
+        self._ragged = {name for names in self._aligned for name in names}
         self._functions: dict[frozenset[str], tf.types.experimental.GenericFunction] = {}
 
     def decode(self, frames: records.Frames) -> Block:
@@ -100,7 +104,7 @@ class BlockAugmenter:
         return kept
 
     def _reasons(self, block: Block) -> dict[int, str]:
-        """Why rows cannot be augmented, by row: no key, or a number that is none."""
+        """Why rows cannot be augmented, by row: no key, a number that is none, lists that do not match."""
         reasons: dict[int, str] = {}
         for name in self._inputs:
             column = block.column(name)
@@ -116,6 +120,16 @@ class BlockAugmenter:
                 for i in np.unique(rows).tolist():
                     reasons.setdefault(
                         i, f"feature {name!r} must be finite. Received: NaN or infinity"
+                    )
+        for first, *others in self._aligned:
+            lengths = np.diff(block.column(first).row_splits)
+            for name in others:
+                other = np.diff(block.column(name).row_splits)
+                for i in np.flatnonzero(lengths != other).tolist():
+                    reasons.setdefault(
+                        i,
+                        f"features {first!r} and {name!r} must have equally many values. "
+                        f"Received: {lengths[i]} and {other[i]}",
                     )
         return reasons
 

@@ -6,6 +6,15 @@ from tfrs_augment.ops.fitted import FittedState, Requirement
 from tfrs_augment.ops.image import RandomAffine
 from tfrs_augment.ops.numeric import GaussianNoise, NumericCrop, Rotate, ScaleJitter
 from tfrs_augment.ops.popularity import PopularityRate
+from tfrs_augment.ops.sequence import (
+    HistoryIdDropout,
+    SequenceCrop,
+    SequenceMask,
+    SequenceReorder,
+    TimeJitter,
+)
+from tfrs_augment.ops.sequence_items import SequenceInsert, SequenceSubstitute
+from tfrs_augment.ops.signal import FrequencyMask, TimeMask
 from tfrs_augment.ops.tabular import (
     CategorySwap,
     DomainSwap,
@@ -21,7 +30,9 @@ __all__ = [
     "FeatureCrop",
     "FeatureMask",
     "FittedState",
+    "FrequencyMask",
     "GaussianNoise",
+    "HistoryIdDropout",
     "IdDropout",
     "InBatchSwap",
     "NumericCrop",
@@ -32,7 +43,14 @@ __all__ = [
     "Requirement",
     "Rotate",
     "ScaleJitter",
+    "SequenceCrop",
+    "SequenceInsert",
+    "SequenceMask",
+    "SequenceReorder",
+    "SequenceSubstitute",
     "Sequential",
     "SomeOf",
+    "TimeJitter",
+    "TimeMask",
     "op_from_config",
 ]
