@@ -29,6 +29,7 @@ from tfrs_augment.beam.units import (
 )
 from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.ops import IdDropout
+from tfrs_augment.ops.embedding import instead
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.schema import Schema
 
@@ -279,7 +280,8 @@ def check_arguments(policy, copies, include_originals, num_shards=None) -> None:
     for op in policy.ops:
         if op.stage != "feature":
             raise InvalidArgumentError(
-                f"`policy`: {op} acts on {op.stage}s; a job takes feature ops alone."
+                f"`policy`: a job takes ops of stage 'feature'. Received: {op} of stage "
+                f"'{op.stage}'. {instead(op)}"
             )
     if not isinstance(copies, int) or copies < 0 or (copies == 0 and not include_originals):
         raise InvalidArgumentError(

@@ -1,6 +1,18 @@
-"""Policies inside models: a Keras 2 layer, and `wrap` for whole TensorFlow Recommenders models."""
+"""Augmentation inside models: Keras 2 layers, and `wrap` for whole TensorFlow Recommenders models."""
 
 from tfrs_augment.layers.augment import Augment
+from tfrs_augment.layers.embedding import EmbeddingDropout, EmbeddingNoise
+from tfrs_augment.layers.mixing import CutMix, MixUp
+from tfrs_augment.layers.unknown import mean_oov
 from tfrs_augment.layers.wrapping import unwrap, wrap
 
-__all__ = ["Augment", "unwrap", "wrap"]
+__all__ = [
+    "Augment",
+    "CutMix",
+    "EmbeddingDropout",
+    "EmbeddingNoise",
+    "MixUp",
+    "mean_oov",
+    "unwrap",
+    "wrap",
+]

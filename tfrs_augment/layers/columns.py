@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.features import as_column
+from tfrs_augment.ops.embedding import instead
 from tfrs_augment.policy import AugmentationPolicy
 
 POSITION = "position"
@@ -47,7 +48,7 @@ def check_policy(policy: AugmentationPolicy, key: str | None, user: str) -> None
         if op.stage != "feature":
             raise InvalidArgumentError(
                 f"{user} applies ops of stage 'feature'. Received: {op} (id '{op.id}') of stage "
-                f"'{op.stage}'. Take it out of the policy."
+                f"'{op.stage}'. {instead(op)}"
             )
     missing = policy.missing_requirements()
     if missing:

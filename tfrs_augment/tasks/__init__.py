@@ -6,8 +6,10 @@ from tfrs_augment._lazy import attach
 
 # Loaded on first use: the import of this package stays free of TensorFlow Recommenders.
 _MODULES = {
+    "Consistency": "consistency",
     "Contrastive": "contrastive",
     "HardNegatives": "hard_negatives",
+    "MixUpRanking": "mixup_ranking",
     "MixedNegatives": "negatives",
     "info_nce": "contrastive",
 }

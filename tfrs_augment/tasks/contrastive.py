@@ -7,20 +7,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfrs_augment.errors import InvalidArgumentError, UnknownFeatureError, close_matches
-from tfrs_augment.features import as_column, row_keys
+from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.layers.auxiliary import AuxiliaryTask, Function, embed
-from tfrs_augment.layers.columns import (
-    POSITION,
-    check_policy,
-    columns_by_name,
-    copied,
-    position_keys,
-)
+from tfrs_augment.layers.columns import POSITION, check_policy
 from tfrs_augment.ops import FeatureMask
 from tfrs_augment.policy import AugmentationPolicy
-from tfrs_augment.rng import Column, absorb, mix
 from tfrs_augment.tasks.catalogue import Catalogue, keys_of
+from tfrs_augment.tasks.views import first_rows, identity_of, keys_of_rows, two_views
 
 _MIN_LOGIT = -1e9
 
@@ -184,80 +177,19 @@ class Contrastive(AuxiliaryTask):
 
     def loss(self, model: Any, features: Mapping[str, Any], draw: tf.Tensor) -> tf.Tensor:
         """See `AuxiliaryTask`."""
-        rows, keys, identity = (
-            self._rows_of_batch(features) if self._catalogue is None else self._drawn_items(draw)
-        )
-        columns = columns_by_name(rows, self._views.features)
-        views = []
-        for number in (2 * draw, 2 * draw + 1):
-            changed = self._views.augment(columns, draw=number, keys=keys)
-            changed = {name: changed[name] for name in self._views.features}
-            views.append(embed(self.tower, model, copied(rows, changed), "tower"))
-        return info_nce(*views, temperature=self.temperature, identity=identity)
-
-    def _drawn_items(self, draw: tf.Tensor) -> tuple[dict[str, Column], tf.Tensor, tf.Tensor]:
-        if self._catalogue.size <= self.batch_size:
-            index = tf.range(self._catalogue.size, dtype=tf.int64)
+        if self._catalogue is None:
+            rows = first_rows(features, self.batch_size)
+            keys = keys_of_rows(self._views, rows)
+            identity = identity_of(rows, self._identity or self._views.features)
         else:
-            index = self._catalogue.draw(self.batch_size, self.seed, draw)
-        return self._catalogue.take(index), keys_of(index), index
+            identity = self._items(draw)
+            rows, keys = self._catalogue.take(identity), keys_of(identity)
+        views = two_views(self._views, rows, keys, draw)
+        embedded = [embed(self.tower, model, view, "tower") for view in views]
+        return info_nce(*embedded, temperature=self.temperature, identity=identity)
 
-    def _rows_of_batch(self, features):
-        """The first rows, their keys, and what they show."""
-        rows = first_rows(features, self.batch_size)
-        identity = self._identity or self._views.features
-        columns = columns_by_name(rows, (*identity, *self._views.key_features))
-        shown = identity_of(columns, identity)
-        if self._views.key_features:
-            return rows, row_keys(columns, self._views.key_features), shown
-        return rows, position_keys(tf.size(shown)), shown
-
-
-def first_rows(features: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """The first rows of a dict of columns, nested dicts too."""
-    return {
-        name: first_rows(value, count)
-        if isinstance(value, Mapping)
-        else as_column(name, value)[:count]
-        for name, value in features.items()
-    }
-
-
-def identity_of(columns: Mapping[str, Column], names: Sequence[str]) -> tf.Tensor:
-    """Hashes columns of any shape: int64 `[batch]`, equal for rows that are equal in them.
-
-    Raises:
-      UnknownFeatureError: a column is missing.
-    """
-    state = None
-    for name in names:
-        if name not in columns:
-            raise UnknownFeatureError(
-                f"Contrastive needs feature '{name}', which is missing from the batch. "
-                f"{close_matches(name, columns)}"
-            )
-        word = _hash_rows(as_column(name, columns[name]))
-        state = word if state is None else absorb(state, word)
-    return tf.bitcast(state, tf.int64)
-
-
-def _hash_rows(column: Column) -> tf.Tensor:
-    """uint64 `[batch]`; the order of the values in a row counts."""
-    if not isinstance(column, tf.RaggedTensor) and column.shape.rank == 1:
-        return row_keys({"": column}, [""])
-    if isinstance(column, tf.RaggedTensor):
-        rows = column.value_rowids()
-        place = tf.range(tf.size(rows, tf.int64)) - tf.gather(
-            tf.cast(column.row_starts(), tf.int64), rows
-        )
-        values, count = column.flat_values, column.nrows()
-    else:
-        shape = tf.shape(column, tf.int64)
-        per_row = tf.reduce_prod(shape[1:])
-        place = tf.tile(tf.range(per_row), shape[:1])
-        rows = tf.repeat(tf.range(shape[0]), per_row)
-        values, count = tf.reshape(column, [-1]), shape[0]
-    words = mix(absorb(row_keys({"": values}, [""]), tf.bitcast(place, tf.uint64)))
-    # A sum of words that know their places: there is no scan along the rows of a ragged tensor.
-    total = tf.math.unsorted_segment_sum(tf.bitcast(words, tf.int64), rows, count)
-    return tf.bitcast(total, tf.uint64)
+    def _items(self, draw: tf.Tensor) -> tf.Tensor:
+        """The places of the items of a step."""
+        if self._catalogue.size <= self.batch_size:
+            return tf.range(self._catalogue.size, dtype=tf.int64)
+        return self._catalogue.draw(self.batch_size, self.seed, draw)

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from tfrs_augment import layers
 from tfrs_augment.datasets.interactions import Column, Interactions, take_column
 from tfrs_augment.errors import UnknownFeatureError, close_matches
 from tfrs_augment.towers.features import FeatureTower
@@ -165,8 +166,7 @@ def mean_oov(model: TwoTower, train: Interactions | None = None) -> None:
     """
     del train
     for tower in (model.query_model, model.candidate_model):
-        table = tower.id_embedding.embeddings
-        table.assign(tf.concat([tf.reduce_mean(table[1:], axis=0, keepdims=True), table[1:]], 0))
+        layers.mean_oov(tower.id_embedding, tower.id_lookup)
 
 
 def _pick(
