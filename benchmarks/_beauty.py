@@ -63,24 +63,29 @@ def make_policy(rate: float = 0.3) -> aug.AugmentationPolicy:
     return aug.AugmentationPolicy(
         [
             aug.ops.IdDropout("item_id", rate=rate),
-            aug.ops.IdDropout("history", rate=rate),
+            aug.ops.HistoryIdDropout("history", rate=rate),
         ],
         key_features=KEYS,
     )
 
 
 def contrast(train: Interactions, weight: float = 0.3) -> list[aug.tasks.Contrastive]:
-    """Returns the loss between two views of the training items, drawn uniformly."""
+    """Returns the loss between two views of the training items, drawn uniformly.
+
+    A view shows an item's id or its attributes, the other view the rest; of attributes that are shown
+    a fifth is dropped.
+    """
     ids = train.items[train.item_id]
     met = np.isin(ids, train.rows[train.item_id]) | np.isin(ids, train.rows["history"].values)
     columns = {
         name: take_column(train.items[name], np.flatnonzero(met))
         for name in (train.item_id, "attributes")
     }
+    views = aug.ops.ComplementaryFeatureMask((train.item_id, "attributes"), dropout=0.2)
     return [
         aug.tasks.Contrastive(
             lambda model, features: model.candidate_model(features, training=True),
-            mask=(train.item_id, "attributes"),
+            views=aug.AugmentationPolicy([views]),
             items=columns_to_tensors(columns),
             weight=weight,
             temperature=0.1,

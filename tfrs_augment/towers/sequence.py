@@ -179,18 +179,26 @@ class _Items(tf_keras.layers.Layer):
         return self.bag(index.to_tensor())
 
 
-class ItemTower(tf_keras.Model):
+class _Tower(tf_keras.Model):
+    """A tower that shares the items' layers with the other one.
+
+    Attributes:
+      id_lookup: the layer that maps ids to rows of the embeddings.
+      id_embedding: the layer of id embeddings, of both towers; row 0 stands for unknown ids.
+    """
+
+    def __init__(self, items: _Items, name: str):
+        super().__init__(name=name)
+        self._items = items
+        self.id_lookup, self.id_embedding = items.id_lookup, items.id_embedding
+
+
+class ItemTower(_Tower):
     """The features of an item in, a unit vector out; see `SequentialTwoTower`."""
 
     def __init__(self, items: _Items, *, columns: tuple[str, str]):
-        super().__init__(name="candidate_model")
-        self._items = items
+        super().__init__(items, "candidate_model")
         self._item_id, self._attributes = columns
-
-    @property
-    def id_embedding(self) -> tf_keras.layers.Embedding:
-        """The layer of id embeddings; row 0 stands for unknown ids."""
-        return self._items.id_embedding
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """Returns float32 `[batch, embedding_dim]` of norm 1."""
@@ -199,19 +207,13 @@ class ItemTower(tf_keras.Model):
         return tf.math.l2_normalize(item, axis=1)
 
 
-class ContentTower(tf_keras.Model):
+class ContentTower(_Tower):
     """The attributes of an item in, a unit vector out: a new item is as good as an old one."""
 
     def __init__(self, items: _Items, *, hidden: int, dropout: float, column: str):
-        super().__init__(name="candidate_model")
-        self._items = items
+        super().__init__(items, "candidate_model")
         self._attributes = column
         self._mix = MLP(hidden, items.dim, dropout=dropout)
-
-    @property
-    def id_embedding(self) -> tf_keras.layers.Embedding:
-        """The embeddings of the history tower: this one has none."""
-        return self._items.id_embedding
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """Returns float32 `[batch, embedding_dim]` of norm 1."""
@@ -219,7 +221,7 @@ class ContentTower(tf_keras.Model):
         return tf.math.l2_normalize(self._mix(attributes, training=training), axis=1)
 
 
-class HistoryTower(tf_keras.Model):
+class HistoryTower(_Tower):
     """A history in, a unit vector out; see `SequentialTwoTower`."""
 
     def __init__(
@@ -233,8 +235,7 @@ class HistoryTower(tf_keras.Model):
         max_history: int,
         columns: tuple[str, str],
     ):
-        super().__init__(name="query_model")
-        self._items = items
+        super().__init__(items, "query_model")
         self._history, self._history_index = columns
         self._places = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(
@@ -250,11 +251,6 @@ class HistoryTower(tf_keras.Model):
         self._norm = tf_keras.layers.LayerNormalization()
         self._dropout = tf_keras.layers.Dropout(dropout)
         self._encoder = encoder
-
-    @property
-    def id_embedding(self) -> tf_keras.layers.Embedding:
-        """The layer of id embeddings; row 0 stands for unknown ids."""
-        return self._items.id_embedding
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
         """Returns float32 `[batch, embedding_dim]` of norm 1."""
