@@ -1,5 +1,21 @@
 """Augmentations of images."""
 
 from tfrs_augment.ops.image.affine import RandomAffine
+from tfrs_augment.ops.image.blur import GaussianBlur
+from tfrs_augment.ops.image.colour import ColorJitter, Grayscale
+from tfrs_augment.ops.image.crop import RandomResizedCrop
+from tfrs_augment.ops.image.erasing import RandomErasing
+from tfrs_augment.ops.image.tone import AutoContrast, Equalize, Posterize, Solarize
 
-__all__ = ["RandomAffine"]
+__all__ = [
+    "AutoContrast",
+    "ColorJitter",
+    "Equalize",
+    "GaussianBlur",
+    "Grayscale",
+    "Posterize",
+    "RandomAffine",
+    "RandomErasing",
+    "RandomResizedCrop",
+    "Solarize",
+]

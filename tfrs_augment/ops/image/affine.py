@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import tensorflow as tf
 
 from tfrs_augment.features import FeatureBatch
 from tfrs_augment.ops.base import Params
-from tfrs_augment.ops.image import base, warp
+from tfrs_augment.ops.image import base, geometric, warp
 from tfrs_augment.ops.image.generator import affine_arguments
 from tfrs_augment.ops.numeric import between
 from tfrs_augment.rng import KeyedRng
@@ -30,12 +30,11 @@ _NEUTRAL = {
 """What is drawn for an image, and the values that change nothing."""
 _DRAWN = tuple(_NEUTRAL)
 _GEOMETRY = _DRAWN[:8]
-_FLIPS = {"flip_x": "horizontal_flip", "flip_y": "vertical_flip"}
 Range = float | tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
-class RandomAffine(base.CompiledImageOp):
+class RandomAffine(geometric.GeometricOp):
     """Rotates, shifts, shears, zooms, flips, crops and resizes images, each in one resampling.
 
     Keras's layers resample an image once each, which blurs it and costs as much each time; here one matrix an
@@ -112,23 +111,13 @@ class RandomAffine(base.CompiledImageOp):
     horizontal_flip: bool | float = False
     vertical_flip: bool | float = False
     crop: int | tuple[int, int] | None = None
-    size: int | tuple[int, int] | None = None
-    fill_mode: str = "nearest"
-    cval: float = 0.0
-    interpolation: str = "bilinear"
     brightness: Range = 0.0
     channel_shift: Range = 0.0
     rescale: float | None = None
-    masks: tuple[str, ...] = ()
-
-    channels: ClassVar[None] = None
 
     def __post_init__(self):
-        masks = (self.masks,) if isinstance(self.masks, str) else tuple(self.masks)
-        object.__setattr__(self, "masks", masks)
         super().__post_init__()
-        for name in ("crop", "size"):
-            object.__setattr__(self, name, base.as_size(self, name, getattr(self, name)))
+        object.__setattr__(self, "crop", base.as_size(self, "crop", self.crop))
         self._ranges()
         for name in ("width_shift_choices", "height_shift_choices"):
             value = getattr(self, name)
@@ -141,15 +130,6 @@ class RandomAffine(base.CompiledImageOp):
             value = getattr(self, name)
             if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
                 raise self.invalid(name, "must be True, False or a chance in [0, 1]", value)
-        for name, values in (
-            ("fill_mode", warp.FILL_MODES),
-            ("interpolation", warp.INTERPOLATIONS),
-        ):
-            if getattr(self, name) not in values:
-                raise self.invalid(name, f"must be one of {', '.join(values)}", getattr(self, name))
-        low, high = self.value_range
-        if not base.is_number(self.cval) or not low <= self.cval <= high:
-            raise self.invalid("cval", f"must be in the value_range ({low:g}, {high:g})", self.cval)
         if self.rescale is not None and not base.is_number(self.rescale):
             raise self.invalid("rescale", "must be a finite number", self.rescale)
         if not isinstance(self.zoom_per_axis, bool):
@@ -214,20 +194,20 @@ class RandomAffine(base.CompiledImageOp):
         )
 
     @property
-    def features(self) -> tuple[str, ...]:
-        return (self.feature, *self.masks)
-
-    @property
     def reshapes(self) -> bool:
-        """Whether every image changes its size or type, acted on or not."""
         return self.size is not None or self.crop is not None or self.rescale is not None
 
     @property
-    def _moves(self) -> bool:
-        """Whether anything but a flip moves pixels."""
+    def moves(self) -> bool:
         still = all(self._ranges()[name] == (_NEUTRAL[name],) * 2 for name in _DRAWN[:6])
         chosen = self.width_shift_choices or self.height_shift_choices
         return not still or bool(chosen) or self.size is not None or self.crop is not None
+
+    def flips(self, name: str) -> bool:
+        return bool({"flip_x": self.horizontal_flip, "flip_y": self.vertical_flip}[name])
+
+    def result_size(self, source):
+        return self.size or self.crop or source
 
     def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
         images = self.images(batch)
@@ -266,96 +246,21 @@ class RandomAffine(base.CompiledImageOp):
             sides.append((start / length, tf.fill(tf.shape(start), part / length)))
         return tf.stack([sides[0][0], sides[1][0], sides[0][1], sides[1][1]], 1)
 
-    def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
-        images = self.images(batch)
-        if self.rate == 0 and not self.reshapes:
-            return batch
-        changed = {self.feature: self._on_acted(images, params, self._change)}
-        for name in self.masks:
-            mask = base.check_masks(self, name, batch[name])
-            changed[name] = self._on_acted(mask, params, self._move)
-        return batch.replace(changed)
+    def prepare(self, params: Params) -> dict[str, tf.Tensor]:
+        return {n: params[n] for n in ("flip_x", "flip_y", "brightness", "channel_shift")}
 
-    def _on_acted(self, images: tf.Tensor, params: Params, change) -> tf.Tensor:
-        given = {name: value for name, value in params.items() if name != "acts"}
-        if self.rate == 1 or self.reshapes:
-            return change(images, given)
-        if self.compiles(images):
-            # A number of rows that differs from batch to batch would be compiled each time.
-            return tf.where(base.per_image(params["acts"]), change(images, given), images)
-        return base.on_rows(params["acts"], images, given, change)
-
-    def _change(self, images: tf.Tensor, params: Params) -> tf.Tensor:
-        """Moves and lights all images."""
-        pixels = self._move(base.to_float(images), params, self.interpolation)
+    def change_images(self, images: tf.Tensor, given: Params) -> tf.Tensor:
+        pixels = self.move(images, given, self.interpolation)
         ranges = self._ranges()
         if any(ranges[n] != (_NEUTRAL[n],) * 2 for n in ("brightness", "channel_shift")):
-            gain, shift = (base.per_image(params[n]) for n in ("brightness", "channel_shift"))
-            pixels = self.clip((pixels + shift) * gain)
+            gain, shift = (base.per_image(given[n]) for n in ("brightness", "channel_shift"))
+            pixels = self.clip((base.to_float(pixels) + shift) * gain)
         if self.rescale is not None:
-            return pixels * tf.constant(self.rescale, tf.float32)
+            return base.to_float(pixels) * tf.constant(self.rescale, tf.float32)
         return base.to_dtype(pixels, images.dtype)
 
-    def _move(self, images: tf.Tensor, params: Params, interpolation: str = "nearest") -> tf.Tensor:
-        """Moves images or masks of any size."""
-        if not self._moves:
-            for axis, name in ((1, "flip_y"), (2, "flip_x")):
-                if getattr(self, _FLIPS[name]):
-                    turned = tf.reverse(images, [axis])
-                    images = tf.where(base.per_image(params[name]), turned, images)
-            return images
-        size = self._size(images)
-        return warp.resample(
-            images,
-            self.matrix(params, base.size_of(images), size),
-            size,
-            interpolation=interpolation,
-            fill_mode=self.fill_mode,
-            cval=self.cval if images.dtype.is_floating else int(self.cval),
-            compiled=self.compiles(images),
-        )
-
-    def _size(self, images: tf.Tensor) -> tuple[int, int] | tf.Tensor:
-        return self.size or self.crop or base.size_of(images)
-
-    def matrix(
-        self, params: Params, source: tuple[int, int], size: tuple[int, int] | None = None
-    ) -> tf.Tensor:
-        """Where the pixels of the result look in the source.
-
-        Args:
-          params: what `draw` returned.
-          source: (height, width) of the images or masks.
-          size: (height, width) of the result; default as `apply` has it.
-
-        Returns:
-          float64 `[batch, 2, 3]`: from the indices (x, y) of a pixel of the result to those in the source,
-          as scipy.ndimage.affine_transform and OpenCV's warpAffine (WARP_INVERSE_MAP) take it.
-        """
-        height, width = (tf.cast(side, tf.float64) for side in source)
-        if "window" in params:
-            window = params["window"] * tf.stack([height, width, height, width])
-        else:
-            window = tf.stack([0.0 * height, 0.0 * width, height, width])[tf.newaxis]
-        linear = warp.compose(
-            (window[:, 2], window[:, 3]), **{name: params[name] for name in _GEOMETRY}
-        )
-        return warp.to_pixels(linear, window, size or self.size or self.crop or source)
-
-    def move_boxes(self, boxes: tf.Tensor, params: Params, source: tuple[int, int]) -> tf.Tensor:
-        """Boxes around objects, moved with them.
-
-        Args:
-          boxes: `[batch, n, 4]`: x_min, y_min, x_max, y_max in pixels of the images before.
-          params: what `draw` returned.
-          source: (height, width) of the images before.
-
-        Returns:
-          float32 `[batch, n, 4]` in pixels of the images after: the boxes about the moved corners, cut to the
-          frame. One that lies wholly outside has no width or no height.
-        """
-        size = self.size or self.crop or source
-        return warp.move_boxes(boxes, self.matrix(params, source, size), size)
+    def linear(self, params: Params, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+        return warp.compose((height, width), **{name: params[name] for name in _GEOMETRY})
 
     def label(self, drawn: Mapping[str, Any]) -> str:
         words = [

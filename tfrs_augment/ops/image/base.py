@@ -90,9 +90,9 @@ def to_float(images: tf.Tensor) -> tf.Tensor:
 
 def to_dtype(pixels: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     """float32 pixels in the dtype of the images; for uint8 they must be in [0, 255], and are rounded."""
-    if dtype == tf.uint8:
+    if dtype == tf.uint8 and pixels.dtype != tf.uint8:
         pixels = tf.round(pixels)
-    return pixels if dtype == tf.float32 else tf.cast(pixels, dtype)
+    return pixels if pixels.dtype == dtype else tf.cast(pixels, dtype)
 
 
 def per_image(value: tf.Tensor) -> tf.Tensor:
@@ -112,6 +112,21 @@ def on_colours(pixels: tf.Tensor, change: Callable[[tf.Tensor], tf.Tensor]) -> t
     if pixels.shape[-1] != 4:
         return change(pixels)
     return tf.concat([change(pixels[..., :3]), pixels[..., 3:]], -1)
+
+
+def in_levels(
+    pixels: tf.Tensor,
+    value_range: tuple[float, float],
+    change: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """Changes float32 pixels in units of levels, 0 to 255, whatever their range."""
+    if value_range == BYTES:
+        return change(pixels)
+    low, high = value_range
+    scale = (high - low) / 255.0
+    # 128 / 255 comes back as 127.99999, which would be another level.
+    levels = tf.round((pixels - low) * (1024.0 / scale)) / 1024.0
+    return change(levels) * scale + low
 
 
 def on_rows(
@@ -178,31 +193,37 @@ class ImageOp(Op, abstract=True):
 
     def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
         images = self.images(batch)
-        return {"acts": rng.uniform() < self.rate, **self.draw_strengths(rng, images)}
+        return {"acts": rng.uniform() < self.rate, **self.draw_strengths(images, rng)}
 
     def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
         images = self.images(batch)
         if self.rate == 0:
             return batch
-        given = {name: value for name, value in params.items() if name != "acts"}
-        changed = (
-            self.change_images(images, given)
-            if self.rate == 1
-            else on_rows(params["acts"], images, given, self.change_images)
-        )
+        changed = self.on_acted("change_images", images, params["acts"], self.prepare(params))
         return batch.replace({self.feature: tf.ensure_shape(changed, images.shape)})
 
-    def draw_strengths(self, rng: KeyedRng, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def draw_strengths(self, images: tf.Tensor, rng: KeyedRng) -> dict[str, tf.Tensor]:
         """What is drawn for each image, whether the op acts on it or not: tensors `[batch, ...]`."""
         return {}
 
-    def change_images(self, images: tf.Tensor, params: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Changes all of the images that it gets."""
-        return to_dtype(self.change_pixels(to_float(images), params), images.dtype)
+    def prepare(self, params: Params) -> dict[str, tf.Tensor]:
+        """What `change_images` takes, tensors `[batch, ...]`, from what was drawn."""
+        return {name: value for name, value in params.items() if name != "acts"}
 
-    def change_pixels(self, pixels: tf.Tensor, params: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def change_images(self, images: tf.Tensor, given: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Changes all of the images that it gets; a function of tensors and of the op's arguments."""
+        return to_dtype(self.change_pixels(to_float(images), given), images.dtype)
+
+    def change_pixels(self, pixels: tf.Tensor, given: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The same for float32 pixels; the result is within `value_range`."""
-        raise TypeError(f"{type(self).__name__} must define change_pixels(pixels, params).")
+        raise TypeError(f"{type(self).__name__} must define change_pixels(pixels, given).")
+
+    def on_acted(
+        self, method: str, images: tf.Tensor, acts: tf.Tensor, given: Mapping[str, tf.Tensor]
+    ) -> tf.Tensor:
+        """Calls a method such as `change_images` for the images on which the op acts."""
+        change = getattr(self, method)
+        return change(images, given) if self.rate == 1 else on_rows(acts, images, given, change)
 
     def clip(self, pixels: tf.Tensor) -> tf.Tensor:
         """Pixels within the value range; NaN stays."""
@@ -219,7 +240,7 @@ class ImageOp(Op, abstract=True):
 
 @dataclasses.dataclass(frozen=True)
 class CompiledImageOp(ImageOp, abstract=True):
-    """An op whose kernel XLA can compile."""
+    """An op whose work XLA makes one loop of."""
 
     _: dataclasses.KW_ONLY
     compiled: bool | None = None
@@ -229,12 +250,41 @@ class CompiledImageOp(ImageOp, abstract=True):
         if self.compiled not in (None, True, False):
             raise self.invalid("compiled", "must be None, True or False", self.compiled)
 
+    @property
+    def reshapes(self) -> bool:
+        """Whether every image changes its size or type, acted on or not."""
+        return False
+
     def compiles(self, images: tf.Tensor) -> bool:
-        """Whether to use the compiled kernel for these images."""
+        """Whether to compile the work on these images."""
         if self.compiled is not None:
             return self.compiled
         # Images whose size is not known while a function is traced may come in any size, each to be compiled.
         return None not in images.shape[1:] and not _has_gpu()
+
+    def on_acted(
+        self, method: str, images: tf.Tensor, acts: tf.Tensor, given: Mapping[str, tf.Tensor]
+    ) -> tf.Tensor:
+        if self.compiles(images):
+            return _compiled(self, method)(images, acts, given)
+        if self.reshapes:
+            return getattr(self, method)(images, given)
+        return super().on_acted(method, images, acts, given)
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(op: CompiledImageOp, method: str) -> Callable[..., tf.Tensor]:
+    """A method of an op as a compiled function of images, acts and what the method takes."""
+
+    @tf.function(jit_compile=True, autograph=False)
+    def change(images: tf.Tensor, acts: tf.Tensor, given: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        changed = getattr(op, method)(images, given)
+        if op.rate == 1 or op.reshapes:
+            return changed
+        # All rows: their number is compiled in, that of the chosen ones differs from batch to batch.
+        return tf.where(per_image(acts), changed, images)
+
+    return change
 
 
 @functools.cache

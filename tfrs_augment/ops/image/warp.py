@@ -92,20 +92,22 @@ def resample(
     """Looks up each pixel of the result in the source.
 
     Args:
-      images: `[batch, height, width, channels]`; float32 to be interpolated bilinearly.
+      images: `[batch, height, width, channels]`.
       matrix: float64 `[batch, 2, 3]`, see `to_pixels`.
       size: (height, width) of the result.
       interpolation: one of `INTERPOLATIONS`.
       fill_mode: what lies outside of the source, one of `FILL_MODES`.
       cval: the value there for "constant".
-      compiled: compute by a kernel that XLA compiles for the shape of the batch; of float32 alone.
+      compiled: by look-ups that XLA can compile, in place of TensorFlow's kernel.
 
     Returns:
-      `[batch, *size, channels]` of the images' dtype.
+      `[batch, *size, channels]`, of the images' dtype for "nearest" and float32 for "bilinear".
     """
     matrix = tf.cast(matrix, tf.float32)
+    if interpolation == "bilinear" and not compiled:
+        images = tf.cast(images, tf.float32)
     if compiled:
-        return _gathered(images, matrix, tf.cast(size, tf.int32), interpolation, fill_mode, cval)
+        return _gathered(images, matrix, size, interpolation, fill_mode, cval)
     flat = tf.reshape(matrix, [-1, 6])
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
@@ -127,23 +129,23 @@ def _inside(place: tf.Tensor, length: tf.Tensor, fill_mode: str) -> tf.Tensor:
     return tf.clip_by_value(place, tf.zeros_like(length), length - 1)
 
 
-@tf.function(jit_compile=True, autograph=False, reduce_retracing=True)
 def _gathered(
     images: tf.Tensor,
     matrix: tf.Tensor,
-    size: tf.Tensor,
+    size: tuple[int, int] | tf.Tensor,
     interpolation: str,
     fill_mode: str,
     cval: float,
 ) -> tf.Tensor:
-    """`resample` by look-ups in memory, which XLA makes one loop of."""
+    """`resample` by look-ups in memory: slow as they stand, and fast where XLA makes one loop of them."""
     if fill_mode == "constant":
         # A rim of that value: it is interpolated with, and repeated beyond.
-        images = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=cval)
+        rim = tf.cast(cval, images.dtype)
+        images = tf.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], constant_values=rim)
         matrix += tf.constant([[0.0, 0.0, 1.0]] * 2)
     count, height, width, channels = tf.unstack(tf.shape(images))
-    x = tf.range(tf.cast(size[1], tf.float32))
-    y = tf.range(tf.cast(size[0], tf.float32))[:, tf.newaxis]
+    x = tf.cast(tf.range(size[1]), tf.float32)
+    y = tf.cast(tf.range(size[0]), tf.float32)[:, tf.newaxis]
     terms = matrix[:, :, :, tf.newaxis, tf.newaxis]
     places = [
         _inside(row[:, 0] * x + row[:, 1] * y + row[:, 2], tf.cast(length, tf.float32), fill_mode)
@@ -153,7 +155,8 @@ def _gathered(
     pixels = tf.reshape(images, [-1, channels])
 
     def look_up(row: tf.Tensor, column: tf.Tensor) -> tf.Tensor:
-        return tf.gather(pixels, first + row * width + column)
+        found = tf.gather(pixels, first + row * width + column)
+        return found if interpolation == "nearest" else tf.cast(found, tf.float32)
 
     if interpolation == "nearest":
         column, row = (tf.cast(tf.round(place), tf.int32) for place in places)
