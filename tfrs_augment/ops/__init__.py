@@ -2,19 +2,10 @@
 
 from tfrs_augment.ops.base import Op, op_from_config
 from tfrs_augment.ops.combine import OneOf, Sequential, SomeOf
+from tfrs_augment.ops.cutout import Cutout
 from tfrs_augment.ops.fitted import FittedState, Requirement
-from tfrs_augment.ops.image import (
-    AutoContrast,
-    ColorJitter,
-    Equalize,
-    GaussianBlur,
-    Grayscale,
-    Posterize,
-    RandomAffine,
-    RandomErasing,
-    RandomResizedCrop,
-    Solarize,
-)
+from tfrs_augment.ops.image import RandomAffine
+from tfrs_augment.ops.masking import ComplementaryFeatureMask, CorrelatedFeatureMask
 from tfrs_augment.ops.numeric import GaussianNoise, NumericCrop, Rotate, ScaleJitter
 from tfrs_augment.ops.popularity import PopularityRate
 from tfrs_augment.ops.sequence import (
@@ -36,18 +27,16 @@ from tfrs_augment.ops.tabular import (
 )
 
 __all__ = [
-    "AutoContrast",
     "CategorySwap",
-    "ColorJitter",
+    "ComplementaryFeatureMask",
+    "CorrelatedFeatureMask",
+    "Cutout",
     "DomainSwap",
-    "Equalize",
     "FeatureCrop",
     "FeatureMask",
     "FittedState",
     "FrequencyMask",
-    "GaussianBlur",
     "GaussianNoise",
-    "Grayscale",
     "HistoryIdDropout",
     "IdDropout",
     "InBatchSwap",
@@ -55,10 +44,7 @@ __all__ = [
     "OneOf",
     "Op",
     "PopularityRate",
-    "Posterize",
     "RandomAffine",
-    "RandomErasing",
-    "RandomResizedCrop",
     "Requirement",
     "Rotate",
     "ScaleJitter",
@@ -68,7 +54,6 @@ __all__ = [
     "SequenceReorder",
     "SequenceSubstitute",
     "Sequential",
-    "Solarize",
     "SomeOf",
     "TimeJitter",
     "TimeMask",
