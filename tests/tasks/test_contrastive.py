@@ -205,7 +205,7 @@ def test_nested_features_and_ragged_catalogues():
         ({"mask": ("a", "b"), "views": views()}, "either `views`, a policy, or `mask`"),
         ({"mask": ("a", "b"), "weight": 0}, "`weight` of Contrastive must be a finite number"),
         ({"mask": ("a", "b"), "temperature": -1}, "`temperature` of Contrastive must be"),
-        ({"mask": ("a", "b"), "mask_rate": 1.0}, "`mask_rate` of Contrastive must be in"),
+        ({"mask": ("a", "b"), "dropout": 1.0}, "`dropout` must be in"),
         ({"mask": ("a", "b"), "batch_size": 1}, "`batch_size` of Contrastive must be at least 2"),
         ({"mask": ("a", "b"), "batch_size": 0.5}, "`batch_size` of Contrastive must be an integer"),
         ({"mask": ("a", "b"), "reduction": "none"}, "must be one of sum, mean. Received"),

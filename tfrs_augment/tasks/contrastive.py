@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.layers.auxiliary import AuxiliaryTask, Function, embed
 from tfrs_augment.layers.columns import POSITION, check_policy
-from tfrs_augment.ops import FeatureMask
+from tfrs_augment.ops.masking import ComplementaryFeatureMask
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.tasks.catalogue import Catalogue, keys_of
 from tfrs_augment.tasks.views import first_rows, identity_of, keys_of_rows, two_views
@@ -82,9 +82,10 @@ class Contrastive(AuxiliaryTask):
         only: pass `training=True` to a tower with dropout of its own.
       views: the policy that makes the views: draw `2 * step` is the first, `2 * step + 1` the
         second. Either this or `mask`.
-      mask: names of at least two features, each of which is hidden in a view of a row with the
-        chance `mask_rate`.
-      mask_rate: see `mask`, in (0, 1). Default: 0.5.
+      mask: names of at least two features: one view hides a drawn half of them, the other the rest
+        (`aug.ops.ComplementaryFeatureMask`).
+      dropout: with `mask`, the chance that a value of a categorical list that a view keeps is
+        hidden too, in [0, 1). Default: 0.2.
       items: the catalogue: a dict of columns, those that the tower reads. Default: the first
         `batch_size` rows of the batch.
       weight: the factor of the loss, above 0. Default: 0.3.
@@ -126,7 +127,7 @@ class Contrastive(AuxiliaryTask):
         *,
         views: AugmentationPolicy | None = None,
         mask: Sequence[str] | None = None,
-        mask_rate: float = 0.5,
+        dropout: float = 0.2,
         items: Mapping[str, Any] | None = None,
         weight: float = 0.3,
         temperature: float = 0.1,
@@ -148,7 +149,7 @@ class Contrastive(AuxiliaryTask):
                 f"Received: views={views!r}, mask={mask!r}."
             )
         self.tower, self.temperature, self.batch_size = tower, temperature, batch_size
-        self._views = self._masking(mask, mask_rate) if views is None else views
+        self._views = self._masking(mask, dropout) if views is None else views
         check_policy(self._views, POSITION, "Contrastive")
         self._catalogue = None if items is None else Catalogue(items, "Contrastive")
         self._identity = (identity,) if isinstance(identity, str) else tuple(identity or ())
@@ -163,7 +164,7 @@ class Contrastive(AuxiliaryTask):
         """The policy that makes the views."""
         return self._views
 
-    def _masking(self, mask: Sequence[str], rate: float) -> AugmentationPolicy:
+    def _masking(self, mask: Sequence[str], dropout: float) -> AugmentationPolicy:
         names = (mask,) if isinstance(mask, str) else tuple(mask)
         if len(set(names)) < 2:
             raise self._invalid(
@@ -171,9 +172,8 @@ class Contrastive(AuxiliaryTask):
                 "must name at least two features: with one there is nothing left to tell a row by",
                 mask,
             )
-        if not isinstance(rate, int | float) or not 0 < rate < 1:
-            raise self._invalid("mask_rate", "must be in (0, 1)", rate)
-        return AugmentationPolicy([FeatureMask(names, rate=rate)], seed=self.seed)
+        masking = ComplementaryFeatureMask(names, dropout=dropout)
+        return AugmentationPolicy([masking], seed=self.seed)
 
     def loss(self, model: Any, features: Mapping[str, Any], draw: tf.Tensor) -> tf.Tensor:
         """See `AuxiliaryTask`."""

@@ -16,6 +16,7 @@ from tfrs_augment.layers.columns import POSITION, batch_size, check_policy, colu
 from tfrs_augment.layers.columns import is_training as is_training_call
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.tasks.catalogue import Catalogue, as_array, keys_of
+from tfrs_augment.tasks.sampling import rescaled_probabilities
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +176,7 @@ class CorpusNegatives(CandidateExtender):
             shares = tf.concat([tf.cast(probabilities, tf.float32), drawn.shares], axis=0)
             size = tf.cast(tf.shape(candidates)[0], tf.float32)
             mixture = size * shares + self._drawn / self._catalogue.size
-            probabilities = mixture / tf.reduce_max(mixture)
+            probabilities = rescaled_probabilities(mixture)
         return joined, tf.concat([ids, drawn.ids], axis=0), probabilities
 
 
