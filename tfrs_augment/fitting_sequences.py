@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfrs_augment.errors import DataError
 from tfrs_augment.ops.fitted import Requirement
-from tfrs_augment.rng import Column, absorb, as_word
+from tfrs_augment.rng import Column, absorb, as_word, mix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,8 @@ class CooccurrenceSummary:
         lengths = lengths[filled]
         starts = np.cumsum(lengths) - lengths
         places = np.arange(lengths.sum()) - np.repeat(starts, lengths)
-        words = absorb(as_word(tf.constant(places)), as_word(_hash(column.flat_values)))
+        # Places are mixed first: those and small integers would cancel out otherwise.
+        words = absorb(mix(as_word(tf.constant(places + 1))), as_word(_hash(column.flat_values)))
         hashes = np.add.reduceat(words.numpy(), starts)
         values = column.flat_values.numpy()
         values = values if values.dtype == object else values.astype(np.int64)

@@ -18,6 +18,7 @@ from tfrs_augment.beam.transforms import (
 )
 from tfrs_augment.beam.validation import Finding, validate
 from tfrs_augment.beam.verification import Verification, verify
+from tfrs_augment.beam.windows import SlidingWindow
 
 __all__ = [
     "AugmentExamples",
@@ -29,6 +30,7 @@ __all__ = [
     "JobReport",
     "ReadExamples",
     "Rejected",
+    "SlidingWindow",
     "Verification",
     "WriteExamples",
     "fit",

@@ -199,7 +199,7 @@ class AugmentExamples(beam.PTransform):
             raise InvalidArgumentError(
                 f"`payload` must be one of {PAYLOADS}. Received: payload={payload!r}."
             )
-        _check_buffered(schema, buffer_rows)
+        check_buffered(schema, buffer_rows)
         if missing := policy.missing_requirements():
             raise InvalidArgumentError(
                 f"`policy` must be fitted, for a stream has no end to fit on. Missing: {missing[0]}. "
@@ -246,7 +246,7 @@ class CleanExamples(beam.PTransform):
             raise InvalidArgumentError(
                 f"`cleaning` must be an aug.beam.cleaning.Cleaning. Received: cleaning={cleaning!r}."
             )
-        _check_buffered(schema, buffer_rows)
+        check_buffered(schema, buffer_rows)
         if learning := cleaning.next_pass(()):
             raise InvalidArgumentError(
                 "`cleaning` must hold rules that judge a row by itself, for a bundle does not know the "
@@ -260,7 +260,12 @@ class CleanExamples(beam.PTransform):
         return examples | "Clean" >> beam.ParDo(self._fn).with_outputs(REJECTED, main="cleaned")
 
 
-def _check_buffered(schema: Schema, buffer_rows: int) -> None:
+def check_buffered(schema: Schema, buffer_rows: int) -> None:
+    """Checks the arguments that transforms on buffers of records have in common.
+
+    Raises:
+      InvalidArgumentError: one breaks its rule.
+    """
     if not isinstance(buffer_rows, int) or buffer_rows < 1:
         raise InvalidArgumentError(
             f"`buffer_rows` must be an integer of at least 1. Received: buffer_rows={buffer_rows!r}."
@@ -272,7 +277,7 @@ def _check_buffered(schema: Schema, buffer_rows: int) -> None:
         )
 
 
-class _Buffered(beam.DoFn):
+class Buffered(beam.DoFn):
     """Serialized records -> what `work` makes of a buffer of them, in the windows that they came in."""
 
     def __init__(self, buffer_rows: int, **arguments):
@@ -319,8 +324,8 @@ class _Buffered(beam.DoFn):
         frames = records.Frames.from_payloads([element.value for element in buffer])
         frames = dataclasses.replace(frames, file_offsets=np.arange(len(buffer)))
         rejected, made = self.work(frames)
-        _count("read", len(buffer))
-        _count(REJECTED, len(rejected))
+        count("read", len(buffer))
+        count(REJECTED, len(rejected))
         for rejection in rejected:
             element = buffer[rejection.offset]
             refused = Rejected(element.value, rejection.reason)
@@ -330,11 +335,12 @@ class _Buffered(beam.DoFn):
                 yield buffer[number].with_value(payload)
 
 
-def _count(name: str, count: int) -> None:
-    beam.metrics.Metrics.counter("tfrs_augment", name).inc(count)
+def count(name: str, number: int) -> None:
+    """Adds to a counter of the pipeline."""
+    beam.metrics.Metrics.counter("tfrs_augment", name).inc(number)
 
 
-class _Augment(_Buffered):
+class _Augment(Buffered):
     def setup(self):
         super().setup()
         a = self._arguments
@@ -351,11 +357,11 @@ class _Augment(_Buffered):
             yield block.file_offsets, self._augmenter.originals(block)
         for draw in range(self._arguments["copies"]):
             framed, _ = self._augmenter.augment(block, draw)
-            _count("made", block.n)
+            count("made", block.n)
             yield block.file_offsets, framed
 
 
-class _Clean(_Buffered):
+class _Clean(Buffered):
     def work(self, frames):
         cleaner = self._arguments["cleaning"].for_unit(0)
         cleaned = cleaner.clean(frames, 0).frames()

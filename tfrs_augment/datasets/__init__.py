@@ -35,6 +35,7 @@ _MODULES = {
     "SimulatedShopLog": "shop_log_builder",
     "SimulatedShop": "shop_builder",
     "simulated_shop_from_tfds": "shop_builder",
+    "sliding_windows": "windows",
 }
 
 __all__ = sorted(_MODULES)
