@@ -262,9 +262,10 @@ class TestSequenceSubstitute(OpContract):
 
     def test_items_become_correlated_ones(self):
         seen = collections.defaultdict(set)
-        for draw in range(60):
-            found = ones(SequenceSubstitute("a", share=0.5), CHAINS, draw)["a"]
-            for before, after in zip(rows_of(CHAINS["a"]), found, strict=True):
+        many = {"a": tf.concat([CHAINS["a"]] * 60, 0)}
+        found = ones(SequenceSubstitute("a", share=0.5), many)["a"]
+        for i in range(60):
+            for before, after in zip(rows_of(CHAINS["a"]), found[4 * i : 4 * i + 4], strict=True):
                 changed = [(b, a) for b, a in zip(before, after, strict=True) if a != b]
                 assert len(changed) == (max(1, len(before) // 2) if len(before) > 1 else 0)
                 for b, a in changed:
@@ -383,7 +384,7 @@ class TestLayouts:
             "t": tf.constant(self.padded(times, width, -5, leading)),
         }
         dense = aug.fitting.fit(dense, columns)
-        found = tf.function(dense.augment)({"row": tf.range(40), **columns}, draw=tf.constant(1))
+        found = dense.augment({"row": tf.range(40), **columns}, draw=1)
         for name in op.features:
             pad = b"<pad>" if name == "a" else -5
             wanted = self.padded(rows_of(expected[name]), width, pad, leading)
@@ -465,3 +466,18 @@ class TestLayouts:
         )
         lengths = [(len(b[0]), len(a[0])) for b, a in results(op) if len(b[0]) >= 5]
         assert {np.sign(after - before) for before, after in lengths} == {-1, 1}
+
+    @pytest.mark.parametrize("op", OPS, ids=lambda op: type(op).__name__)
+    def test_what_is_drawn_can_be_applied_later(self, op):
+        rows = {
+            "row": tf.range(20),
+            "a": tf.ragged.constant([[*"abcdefg"[: i % 8]] for i in range(20)]),
+        }
+        rows["t"] = rows["a"].with_values(tf.range(tf.size(rows["a"].values)))
+        policy = aug.AugmentationPolicy([op], key_features=("row",))
+        (op,) = aug.fitting.fit(policy, rows).ops
+        features = aug.features.FeatureBatch(rows, policy.row_keys(rows))
+        rng = aug.rng.KeyedRng(1, features.keys, 2)
+        later, now = op.apply(features, op.draw(features, rng)), op(features, rng)
+        for name in op.features:
+            assert rows_of(later[name]) == rows_of(now[name])

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from tfrs_augment.features import FeatureBatch
 from tfrs_augment.ops.base import Params, check_range
 from tfrs_augment.ops.numeric import between
 from tfrs_augment.ops.sequence_layout import Items, SequenceOp, share_of
@@ -65,8 +64,7 @@ class SequenceCrop(SequenceOp):
         if self.keep_range[0] == 0:
             raise self.invalid("keep_range", "must start above 0", self.keep_range)
 
-    def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
-        items = Items(self, batch)
+    def choose(self, items: Items, rng: KeyedRng) -> Params:
         n = items.lengths
         low = tf.maximum(share_of(n, self.keep_range[0]), 1)
         high = tf.maximum(share_of(n, self.keep_range[1]), low)
@@ -74,13 +72,11 @@ class SequenceCrop(SequenceOp):
         kept = tf.where(self.acts(items, rng, stream=1), kept, n)
         return {"kept": kept, "start": rng.integers(n - kept + 1, stream=2)}
 
-    def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
-        items = Items(self, batch)
+    def change(self, items: Items, params: Params) -> dict[str, tf.RaggedTensor]:
         start = tf.gather(params["start"], items.rows)
         kept = tf.gather(params["kept"], items.rows)
         inside = (items.positions >= start) & (items.positions < start + kept)
-        cropped = items.gathered(tf.where(inside)[:, 0], params["kept"])
-        return batch.replace(items.put_back(cropped))
+        return items.gathered(tf.where(inside)[:, 0], params["kept"])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,8 +107,7 @@ class SequenceMask(SequenceOp):
         self.check_share("share")
         check_mask_values(self)
 
-    def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
-        items = Items(self, batch)
+    def choose(self, items: Items, rng: KeyedRng) -> Params:
         count = tf.where(
             self.acts(items, rng, stream=1),
             share_of(items.lengths, self.share),
@@ -120,14 +115,13 @@ class SequenceMask(SequenceOp):
         )
         return {"mask": items.sample(count, rng.bits(items.lead))}
 
-    def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
-        items = Items(self, batch)
+    def change(self, items: Items, params: Params) -> dict[str, tf.RaggedTensor]:
         masked = {}
         for name, column in items.columns.items():
             value = (self.mask_values or {}).get(name)
             token = token_of(self, "mask_values", value, name, column)
             masked[name] = column.with_values(tf.where(params["mask"], token, column.values))
-        return batch.replace(items.put_back(masked))
+        return masked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,8 +151,7 @@ class SequenceReorder(SequenceOp):
         super().__post_init__()
         self.check_share("share")
 
-    def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
-        items = Items(self, batch)
+    def choose(self, items: Items, rng: KeyedRng) -> Params:
         size = share_of(items.lengths, self.share)
         size = tf.where(self.acts(items, rng, stream=1), size, tf.zeros_like(size))
         start = tf.gather(rng.integers(items.lengths - size + 1, stream=2), items.rows)
@@ -173,10 +166,9 @@ class SequenceReorder(SequenceOp):
         # Relative to the row, so that what was drawn does not depend on the batch.
         return {"source": tf.gather(items.positions, order)}
 
-    def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
-        items = Items(self, batch)
+    def change(self, items: Items, params: Params) -> dict[str, tf.RaggedTensor]:
         index = tf.gather(items.lead.row_starts(), items.rows) + params["source"]
-        return batch.replace(items.put_back(items.gathered(index, items.lengths)))
+        return items.gathered(index, items.lengths)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,17 +201,15 @@ class HistoryIdDropout(SequenceOp):
         if not (self.oov_token is None or isinstance(self.oov_token, str | int)):
             raise self.invalid("oov_token", "must be a string or an integer", self.oov_token)
 
-    def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
-        items = Items(self, batch)
+    def choose(self, items: Items, rng: KeyedRng) -> Params:
         long = tf.gather(items.lengths >= self.min_length, items.rows)
         return {"drop": (rng.uniform(items.lead) < self.rate) & long}
 
-    def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
-        items = Items(self, batch)
+    def change(self, items: Items, params: Params) -> dict[str, tf.RaggedTensor]:
         (name,) = self.sequence
         token = token_of(self, "oov_token", self.oov_token, name, items.lead)
         values = tf.where(params["drop"], token, items.lead.values)
-        return batch.replace(items.put_back({name: items.lead.with_values(values)}))
+        return {name: items.lead.with_values(values)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,16 +252,14 @@ class TimeJitter(SequenceOp):
         if not isinstance(self.keep_order, bool):
             raise self.invalid("keep_order", "must be true or false", self.keep_order)
 
-    def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
-        items = Items(self, batch)
+    def choose(self, items: Items, rng: KeyedRng) -> Params:
         if self.jitter_range is None:
             move = rng.normal(items.lead, stream=2) * tf.constant(self.stddev, tf.float32)
         else:
             move = between(rng.uniform(items.lead, stream=2), self.jitter_range)
         return {"move": move, "moved": self.acts(items, rng, stream=1)}
 
-    def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
-        items = Items(self, batch)
+    def change(self, items: Items, params: Params) -> dict[str, tf.RaggedTensor]:
         times, move = items.lead.values, params["move"]
         moved = params["moved"]
         if times.dtype.is_floating:
@@ -285,7 +273,7 @@ class TimeJitter(SequenceOp):
             place = _order_by_row(items, times)
             new = tf.scatter_nd(place[:, tf.newaxis], dealt, tf.shape(dealt, tf.int64))
         values = tf.where(tf.gather(moved, items.rows), new, times)
-        return batch.replace(items.put_back({self.sequence[0]: items.lead.with_values(values)}))
+        return {self.sequence[0]: items.lead.with_values(values)}
 
 
 def _order_by_row(items: Items, values: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,6 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfrs_augment.features import FeatureBatch
 from tfrs_augment.ops.base import Params
 from tfrs_augment.ops.fitted import Requirement, bytes_table
 from tfrs_augment.ops.sequence_layout import Items, SequenceOp, share_of
@@ -99,8 +98,7 @@ class _CorrelatedItemOp(SequenceOp, abstract=True):
         before = np.concatenate([[0], np.cumsum(keep)])
         return before[splits], neighbors[keep]
 
-    def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
-        items = Items(self, batch)
+    def choose(self, items: Items, rng: KeyedRng) -> Params:
         table = self._table(items.lead.dtype)
         place, known = _look_up(table, items.lead.values)
         available = tf.where(known, tf.gather(table.count, place), tf.zeros([], tf.int64))
@@ -154,11 +152,10 @@ class SequenceSubstitute(_CorrelatedItemOp):
       within 3 steps of each other, fixed before training, and one of `top_k` is drawn.
     """
 
-    def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
-        items = Items(self, batch)
+    def change(self, items: Items, params: Params) -> dict[str, tf.RaggedTensor]:
         new = tf.gather(self._table(items.lead.dtype).items, params["item"])
         lead = items.lead.with_values(tf.where(params["chosen"], new, items.lead.values))
-        return batch.replace(items.put_back({**items.columns, self.sequence[0]: lead}))
+        return {self.sequence[0]: lead}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,8 +183,7 @@ class SequenceInsert(_CorrelatedItemOp):
     _: dataclasses.KW_ONLY
     share: float = 0.2
 
-    def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
-        items = Items(self, batch)
+    def change(self, items: Items, params: Params) -> dict[str, tf.RaggedTensor]:
         more = tf.cast(params["chosen"], tf.int64)
         size = tf.size(more, tf.int64)
         source = tf.repeat(tf.range(size), 1 + more)
@@ -200,4 +196,4 @@ class SequenceInsert(_CorrelatedItemOp):
         lead = result[self.sequence[0]]
         put_in = tf.gather(self._table(lead.dtype).items, tf.gather(params["item"], source))
         result[self.sequence[0]] = lead.with_values(tf.where(new, put_in, lead.values))
-        return batch.replace(items.put_back(result))
+        return result

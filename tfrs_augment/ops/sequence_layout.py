@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfrs_augment.errors import DataError
 from tfrs_augment.features import FeatureBatch
-from tfrs_augment.ops.base import Op
+from tfrs_augment.ops.base import Op, Params
 from tfrs_augment.rng import Column, KeyedRng
 from tfrs_augment.schema import kind_of_dtype
 
@@ -72,6 +72,26 @@ class SequenceOp(Op, abstract=True):
     @property
     def aligned(self) -> tuple[str, ...]:
         return self.sequence
+
+    def choose(self, items: Items, rng: KeyedRng) -> Params:
+        """What `draw` draws, for the sequences of a batch."""
+        raise TypeError(f"{type(self).__name__} must define choose(items, rng).")
+
+    def change(self, items: Items, params: Params) -> Mapping[str, tf.RaggedTensor]:
+        """The sequences after what was drawn, by feature; those that stay as they are may be left out."""
+        raise TypeError(f"{type(self).__name__} must define change(items, params).")
+
+    def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
+        return self.choose(Items(self, batch), rng)
+
+    def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
+        items = Items(self, batch)
+        return batch.replace(items.put_back(self.change(items, params)))
+
+    def __call__(self, batch: FeatureBatch, rng: KeyedRng) -> FeatureBatch:
+        # What apply(draw()) gives, with the sequences found once.
+        items = Items(self, batch)
+        return batch.replace(items.put_back(self.change(items, self.choose(items, rng))))
 
     def check_share(self, name: str) -> None:
         """Checks an argument that is a share of a sequence.

@@ -8,7 +8,7 @@ from typing import ClassVar
 import tensorflow as tf
 
 from tfrs_augment.errors import DataError
-from tfrs_augment.features import FeatureBatch, values_of, with_values
+from tfrs_augment.features import FeatureBatch
 from tfrs_augment.ops.base import Op, Params
 from tfrs_augment.ops.sequence_layout import share_of
 from tfrs_augment.rng import Column, KeyedRng
@@ -26,6 +26,8 @@ class _SignalMask(Op):
     channels: int | None = None
 
     kinds: ClassVar[tuple[str, ...]] = ("float",)
+    axis: ClassVar[int] = 1
+    """The axis of [batch, time, channel] that bands are hidden of."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -42,22 +44,16 @@ class _SignalMask(Op):
     def aligned(self) -> tuple[str, ...]:
         return (self.feature,)
 
-    def length(self, steps: tf.Tensor, channels: int) -> tf.Tensor:
-        """The length of the masked axis, int64 `[batch]`, of rows of so many steps and channels."""
-        raise TypeError(f"{type(self).__name__} must define length(steps, channels).")
-
     def widest(self, length: tf.Tensor) -> tf.Tensor:
         """The width of the widest mask, int64 `[batch]`."""
         return tf.minimum(length, self.max_width)
 
-    def place(self, position: tf.Tensor, channels: int) -> tf.Tensor:
-        """Where on the masked axis a value of a row is that stands at a position in it."""
-        raise TypeError(f"{type(self).__name__} must define place(position, channels).")
-
     def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
         column = self.column(batch, self.feature)
         channels = self._channels(column)
-        length = self.length(_row_sizes(column) // channels, channels)
+        length = _row_sizes(column) // channels
+        if self.axis == 2:
+            length = tf.fill(tf.shape(length), tf.constant(channels, tf.int64))
         acts = rng.uniform() < self.rate
         starts, widths = [], []
         for i in range(self.count):
@@ -69,26 +65,45 @@ class _SignalMask(Op):
 
     def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
         column = self.column(batch, self.feature)
-        channels, sizes = self._channels(column), _row_sizes(column)
-        flat = tf.reshape(values_of(column), [-1])
-        rows = tf.repeat(tf.range(tf.size(sizes, tf.int64)), sizes)
-        starts = tf.cumsum(sizes) - sizes
-        position = tf.range(tf.size(flat, tf.int64)) - tf.gather(starts, rows)
-        place = self.place(position, channels)[:, tf.newaxis]
-        first = tf.gather(params["start"], rows)
-        inside = (place >= first) & (place < first + tf.gather(params["width"], rows))
-        # A row that is no whole number of steps is not of this many channels.
-        masked = tf.reduce_any(inside, 1) & (tf.gather(sizes % channels, rows) == 0)
-        values = tf.where(masked, self._filling(flat, rows, sizes), flat)
-        return batch.replace({self.feature: with_values(column, _shaped_like(column, values))})
+        channels = self._channels(column)
+        masked = self._masked_ragged if isinstance(column, tf.RaggedTensor) else self._masked_dense
+        return batch.replace({self.feature: masked(column, channels, params)})
 
-    def _filling(self, flat: tf.Tensor, rows: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
-        if self.fill == "zero":
-            return tf.zeros([], flat.dtype)
-        # In float64 over the flat values: the same to the last bit in every layout.
-        total = tf.math.unsorted_segment_sum(tf.cast(flat, tf.float64), rows, tf.size(sizes))
-        mean = total / tf.cast(tf.maximum(sizes, 1), tf.float64)
-        return tf.gather(tf.cast(mean, flat.dtype), rows)
+    def _masked_dense(self, column: tf.Tensor, channels: int, params: Params) -> tf.Tensor:
+        values = tf.reshape(column, tf.stack([tf.shape(column)[0], -1, channels]))
+        place = tf.range(tf.shape(values, tf.int64)[self.axis])[tf.newaxis, :, tf.newaxis]
+        start = params["start"][:, tf.newaxis]
+        inside = (place >= start) & (place < start + params["width"][:, tf.newaxis])
+        inside = tf.expand_dims(tf.reduce_any(inside, 2), 3 - self.axis)
+        filling = tf.zeros([], values.dtype)
+        if self.fill == "mean":
+            # In float64, so that the order of the sum is lost in rounding: layouts agree.
+            mean = tf.reduce_mean(tf.cast(values, tf.float64), [1, 2], keepdims=True)
+            filling = tf.cast(mean, values.dtype)
+        masked = tf.reshape(tf.where(inside, filling, values), tf.shape(column))
+        return tf.ensure_shape(masked, column.shape)
+
+    def _masked_ragged(
+        self, column: tf.RaggedTensor, channels: int, params: Params
+    ) -> tf.RaggedTensor:
+        rows, sizes = column.value_rowids(), _row_sizes(column)
+        position = tf.range(tf.size(rows, tf.int64)) - tf.gather(tf.cumsum(sizes) - sizes, rows)
+        place = position // channels if self.axis == 1 else position % channels
+        start = tf.gather(params["start"], rows)
+        inside = (place[:, tf.newaxis] >= start) & (
+            place[:, tf.newaxis] < start + tf.gather(params["width"], rows)
+        )
+        # A row that is no whole number of steps is not of this many channels.
+        inside = tf.reduce_any(inside, 1) & (tf.gather(sizes % channels, rows) == 0)
+        values = column.flat_values
+        filling = tf.zeros([], values.dtype)
+        if self.fill == "mean":
+            total = tf.math.unsorted_segment_sum(
+                tf.cast(values, tf.float64), rows, tf.size(sizes, tf.int64)
+            )
+            mean = total / tf.cast(tf.maximum(sizes, 1), tf.float64)
+            filling = tf.gather(tf.cast(mean, values.dtype), rows)
+        return column.with_flat_values(tf.where(inside, filling, values))
 
     def _channels(self, column: Column) -> int:
         shape = column.shape
@@ -122,12 +137,6 @@ def _row_sizes(column: Column) -> tf.Tensor:
     return tf.fill(shape[:1], tf.reduce_prod(shape[1:]))
 
 
-def _shaped_like(column: Column, values: tf.Tensor) -> tf.Tensor:
-    if isinstance(column, tf.RaggedTensor):
-        return values
-    return tf.ensure_shape(tf.reshape(values, tf.shape(column)), column.shape)
-
-
 @dataclasses.dataclass(frozen=True)
 class TimeMask(_SignalMask):
     """Hides runs of time steps, in all channels.
@@ -150,7 +159,7 @@ class TimeMask(_SignalMask):
       >>> policy = aug.AugmentationPolicy([mask], key_features=["clip_id"])
       >>> rows = {"clip_id": tf.constant([5]), "sound": tf.ones([1, 4, 2])}
       >>> policy.augment(rows, draw=0)["sound"].numpy()[0].tolist()
-      [[1.0, 1.0], [0.0, 0.0], [1.0, 1.0], [1.0, 1.0]]
+      [[0.0, 0.0], [0.0, 0.0], [1.0, 1.0], [1.0, 1.0]]
 
     Reference:
       Park et al., "SpecAugment: A Simple Data Augmentation Method for Automatic Speech Recognition",
@@ -166,14 +175,8 @@ class TimeMask(_SignalMask):
         if not isinstance(self.max_share, int | float) or not 0 < self.max_share <= 1:
             raise self.invalid("max_share", "must be in (0, 1]", self.max_share)
 
-    def length(self, steps: tf.Tensor, channels: int) -> tf.Tensor:
-        return steps
-
     def widest(self, length: tf.Tensor) -> tf.Tensor:
         return tf.minimum(share_of(length, self.max_share), self.max_width)
-
-    def place(self, position: tf.Tensor, channels: int) -> tf.Tensor:
-        return position // channels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,8 +195,4 @@ class FrequencyMask(_SignalMask):
       Park et al., SpecAugment, Interspeech 2019, section 2, frequency masking: F is `max_width`, m_F `count`.
     """
 
-    def length(self, steps: tf.Tensor, channels: int) -> tf.Tensor:
-        return tf.fill(tf.shape(steps), tf.constant(channels, tf.int64))
-
-    def place(self, position: tf.Tensor, channels: int) -> tf.Tensor:
-        return position % channels
+    axis: ClassVar[int] = 2
