@@ -25,7 +25,8 @@ class KeyedLayer(tf_keras.layers.Layer):
     """
 
     def __init__(self, *, seed: int = 0, draw: int | None = None, **kwargs):
-        super().__init__(**kwargs)
+        # Tensors keep their types, whatever the mixed precision of the model.
+        super().__init__(autocast=False, **kwargs)
         user = type(self).__name__
         for name, value in {"seed": seed, "draw": draw}.items():
             if not is_draw(value) and not (name == "draw" and value is None):

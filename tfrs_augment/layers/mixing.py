@@ -140,8 +140,7 @@ class CutMix(KeyedLayer):
     """
 
     def __init__(self, features: Sequence[str], *, label: str, alpha: float = 1.0, **kwargs):
-        # Columns keep their types, whatever the mixed precision of the model.
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         names = (features,) if isinstance(features, str) else tuple(features)
         if len(set(names)) < 2 or len(set(names)) < len(names):
             raise InvalidArgumentError(
@@ -193,9 +192,7 @@ class CutMix(KeyedLayer):
     def get_config(self) -> dict[str, Any]:
         """The arguments, as JSON values."""
         own = {"features": list(self.features), "label": self.label, "alpha": self.alpha}
-        config = {**super().get_config(), **own}
-        config.pop("autocast", None)
-        return config
+        return {**super().get_config(), **own}
 
 
 def draw_mix(rng: KeyedRng, size: tf.Tensor, alpha: float) -> tuple[tf.Tensor, tf.Tensor]:
