@@ -59,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--arms", type=lambda text: text.split(","), help="names of arms, by commas (default: all)"
     )
     parser.add_argument(
+        "--references", action="store_true", help="popularity and EASE too (Beauty alone)"
+    )
+    parser.add_argument(
         "--tune", action="store_true", help="compare settings on development splits"
     )
 
@@ -110,6 +113,7 @@ def run_beauty(arguments: argparse.Namespace) -> None:
         seeds=seeds_of(arguments),
         names=arguments.arms or ((_beauty.BASELINE, _beauty.POLICY) if quick else None),
         cache=None if quick else pathlib.Path("report") / "recommendation",
+        references=arguments.references,
         protocol=Protocol(epochs=2, optimizer=_beauty.optimizer) if quick else None,
     )
     claimed = [arm for arm in (_beauty.PRESET, _beauty.POLICY) if arm in report.arms]

@@ -23,7 +23,7 @@ from tfrs_augment.datasets.interactions import Interactions
 from tfrs_augment.errors import InvalidArgumentError, close_matches
 from tfrs_augment.evaluation.metrics import Ranks
 from tfrs_augment.evaluation.report import Report, Run
-from tfrs_augment.evaluation.slices import CORPORA, Slices, rank_test_rows
+from tfrs_augment.evaluation.slices import CORPORA, Scorer, Slices, rank_test_rows, rank_test_scores
 from tfrs_augment.evaluation.splits import Split, split_of
 from tfrs_augment.evaluation.training import Embedder, Protocol
 from tfrs_augment.evaluation.training import train as train_model
@@ -52,9 +52,13 @@ class Arm:
         (`aug.wrap(..., tasks=)`). Its name, not its code, tells arms apart in the cache. Default:
         no loss is added.
       share: name of an arm whose trained weights this one takes in place of training itself.
+      scorer: called with the split in place of training a model, returns a function of the numbers
+        of test rows, int `[n]`, to scores float `[n, items]`: a reference to hold the models
+        against, such as `evaluation.references.popularity`.
 
     Raises:
-      InvalidArgumentError: `copies` is below 1, or an arm that shares a training sets its options.
+      InvalidArgumentError: `copies` is below 1, or an arm that trains nothing has settings of a
+        training.
     """
 
     policy: AugmentationPolicy | None = None
@@ -64,6 +68,7 @@ class Arm:
     after_fit: Callable[[tf_keras.Model, Interactions], None] | None = None
     tasks: Callable[[Interactions], Sequence[tfrs.tasks.Task]] | None = None
     share: str | None = None
+    scorer: Callable[[Split], Scorer] | None = None
 
     def __post_init__(self) -> None:
         if self.copies < 1:
@@ -75,6 +80,10 @@ class Arm:
             raise InvalidArgumentError(
                 "An arm with `share` takes another arm's training as it is. Received: "
                 f"share={self.share!r} beside `policy`, `copies`, `model_options` or `tasks`."
+            )
+        if self.scorer is not None and (trains or self.share or self.after_fit):
+            raise InvalidArgumentError(
+                "An arm with `scorer` trains no model. Received: `scorer` beside another option."
             )
 
     def describe(self) -> dict[str, Any]:
@@ -88,6 +97,8 @@ class Arm:
         }
         if self.tasks is not None:  # Without it results of before stay valid.
             described["tasks"] = _name_of(self.tasks)
+        if self.scorer is not None:
+            described["scorer"] = _name_of(self.scorer)
         return described
 
 
@@ -223,9 +234,20 @@ class _Seed:
                 continue
             followers = [name for name, other in self.arms.items() if other.share == arm]
             wanted = [name for name in (arm, *followers) if name not in runs]
-            if wanted:
+            if wanted and options.scorer is not None:
+                self._score(arm, runs, keys)
+            elif wanted:
                 self._train(arm, wanted, runs, keys)
         return runs
+
+    def _score(self, arm: str, runs: dict[str, Run], keys: dict[str, str]):
+        """Measures an arm that has no model."""
+        self.bar.set_description(f"seed {self.seed}, {arm}")
+        start = time.perf_counter()
+        ranks = rank_test_scores(self.split, self.arms[arm].scorer(self.split))
+        runs[arm] = Run(ranks, validation=(), best_epoch=0, seconds=time.perf_counter() - start)
+        self.cache.save(arm, self.seed, keys[arm], runs[arm])
+        self.bar.update()
 
     def _train(self, arm: str, wanted: list[str], runs: dict[str, Run], keys: dict[str, str]):
         """Trains an arm and measures it and the arms that share its weights."""

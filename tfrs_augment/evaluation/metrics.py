@@ -91,6 +91,13 @@ class Seen:
         counts = np.bincount(query_index, minlength=queries)
         return cls(np.concatenate([[0], np.cumsum(counts)]), np.asarray(item_index)[order])
 
+    def take(self, queries: np.ndarray) -> Seen:
+        """Returns the table of the queries at `queries`, int `[n]`, in that order."""
+        lengths = np.diff(self.offsets)[queries]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        place = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+        return Seen(offsets, self.items[np.repeat(self.offsets[queries], lengths) + place])
+
 
 def rank(
     queries: np.ndarray,

@@ -21,11 +21,15 @@ A split that trains on a sample of its rows says by `Split.popularity` which ite
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
-from tfrs_augment.evaluation.metrics import Ranks, rank
+from tfrs_augment.evaluation.metrics import Ranks, Seen, rank, rank_scores
 from tfrs_augment.evaluation.splits import Split
+
+Scorer = Callable[[np.ndarray], np.ndarray]
+"""From the numbers of test rows, int `[n]`, to scores, float `[n, items]`."""
 
 MAIN_SLICES = ("all", "warm", "head", "tail", "cold", "warm_corpus")
 SLICES = (*MAIN_SLICES, "head_corpus", "tail_corpus", "cold_corpus")
@@ -94,12 +98,50 @@ def rank_test_rows(split: Split, queries: np.ndarray, candidates: np.ndarray) ->
       Ranks of the test rows by the names in `CORPORA`. Among warm items those of warm rows, and
       among cold ones those of cold rows; the others count as ranked last.
     """
-    query, item = split.query_index(split.test), split.test.item_index()
-    seen, warm = split.seen_before(split.test), split.warm_items
-    ranks = {"full": rank(queries, candidates, query, item, seen=seen)}
+    query = split.query_index(split.test)
+
+    def ranked(rows, item, seen, corpus):
+        return rank(queries, candidates, query[rows], item, seen=seen, corpus=corpus)
+
+    return _rank_by_corpus(split, split.seen_before(split.test), ranked)
+
+
+def rank_test_scores(split: Split, score: Scorer, *, block: int = 500) -> dict[str, Ranks]:
+    """Ranks the test rows as `rank_test_rows` does, by scores of any making.
+
+    Args:
+      split: whose test rows are ranked.
+      score: from the numbers of test rows, int `[n]`, to float `[n, items]`, without NaN.
+      block: test rows that are scored at once.
+    """
+    seen = split.seen_before(split.test).take(split.query_index(split.test))
+
+    def ranked(rows, item, seen, corpus):
+        parts = [
+            rank_scores(
+                score(rows[start : start + block]),
+                np.arange(len(rows[start : start + block])),
+                item[start : start + block],
+                seen=seen.take(rows[start : start + block]),
+                corpus=corpus,
+            )
+            for start in range(0, len(rows), block)
+        ]
+        return Ranks(
+            np.concatenate([np.zeros(0, np.int32), *(part.greater for part in parts)]),
+            np.concatenate([np.zeros(0, np.int32), *(part.ties for part in parts)]),
+        )
+
+    return _rank_by_corpus(split, seen, ranked)
+
+
+def _rank_by_corpus(split: Split, seen: Seen, ranked) -> dict[str, Ranks]:
+    """Calls `ranked(rows, items of these rows, seen, corpus)` for each corpus."""
+    item, warm = split.test.item_index(), split.warm_items
+    ranks = {"full": ranked(np.arange(len(item)), item, seen, None)}
     for name, corpus in (("warm_corpus", warm), ("cold_corpus", ~warm)):
         rows = np.flatnonzero(corpus[item])
-        found = rank(queries, candidates, query[rows], item[rows], seen=seen, corpus=corpus)
+        found = ranked(rows, item[rows], seen, corpus)
         greater, ties = np.full(len(item), corpus.sum(), np.int32), np.zeros(len(item), np.int32)
         greater[rows], ties[rows] = found.greater, found.ties
         ranks[name] = Ranks(greater, ties)
