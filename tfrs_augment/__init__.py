@@ -31,6 +31,7 @@ _PUBLIC = {
     "rng": "",
     "schema": "",
     "tasks": "",
+    "text": "",
     "AugmentError": "errors",
     "AugmentationPolicy": "policy",
     "wrap": "layers",

@@ -25,9 +25,12 @@ from tfrs_augment.ops.tabular import (
     IdDropout,
     InBatchSwap,
 )
+from tfrs_augment.ops.text import SynonymReplace, TokenDropout, TokenSwap
+from tfrs_augment.ops.typos import CharTypos
 
 __all__ = [
     "CategorySwap",
+    "CharTypos",
     "ComplementaryFeatureMask",
     "CorrelatedFeatureMask",
     "Cutout",
@@ -55,7 +58,10 @@ __all__ = [
     "SequenceSubstitute",
     "Sequential",
     "SomeOf",
+    "SynonymReplace",
     "TimeJitter",
     "TimeMask",
+    "TokenDropout",
+    "TokenSwap",
     "op_from_config",
 ]
