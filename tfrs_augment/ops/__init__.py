@@ -3,6 +3,7 @@
 from tfrs_augment.ops.base import Op, op_from_config
 from tfrs_augment.ops.combine import OneOf, Sequential, SomeOf
 from tfrs_augment.ops.cutout import Cutout
+from tfrs_augment.ops.embedding import EmbeddingDropout, EmbeddingNoise
 from tfrs_augment.ops.fitted import FittedState, Requirement
 from tfrs_augment.ops.image import RandomAffine
 from tfrs_augment.ops.masking import ComplementaryFeatureMask, CorrelatedFeatureMask
@@ -35,6 +36,8 @@ __all__ = [
     "CorrelatedFeatureMask",
     "Cutout",
     "DomainSwap",
+    "EmbeddingDropout",
+    "EmbeddingNoise",
     "FeatureCrop",
     "FeatureMask",
     "FittedState",

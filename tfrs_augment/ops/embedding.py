@@ -74,7 +74,9 @@ class EmbeddingNoise(_EmbeddingOp):
         if self.kind == "gaussian":
             noise = rng.normal(column, stream=1) * self.scale
         else:
-            noise = tf.math.l2_normalize(rng.uniform(column, stream=1), axis=-1) * self.scale
+            # In float64, so that a graph rounds as eager code does.
+            noise = tf.cast(rng.uniform(column, stream=1), tf.float64)
+            noise = tf.cast(tf.math.l2_normalize(noise, axis=-1) * self.scale, tf.float32)
         if self.rate < 1:
             hit = rng.uniform(column[..., 0]) < self.rate
             noise = tf.where(hit[..., tf.newaxis], noise, 0.0)
