@@ -11,6 +11,7 @@ _MODULES = {
     "FeatureTower": "features",
     "GRU": "encoders",
     "MLP": "encoders",
+    "Ranking": "ranking",
     "SequentialTwoTower": "sequence",
     "Transformer": "encoders",
     "TwoTower": "two_tower",

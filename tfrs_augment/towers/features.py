@@ -60,7 +60,7 @@ class FeatureTower(tf_keras.Model):
         )
         self._encoders = {}
         for column_name, column in sorted(columns.items()):
-            encoder = _encoder(column_name, column, min_count)
+            encoder = encoder_of(column_name, column, min_count)
             if column_name != id_column and encoder is not None:
                 self._encoders[column_name] = encoder
         self._dropout = tf_keras.layers.Dropout(dropout)
@@ -118,7 +118,7 @@ class _Number(tf_keras.layers.Layer):
         return self._units(standard[:, None])
 
 
-def _encoder(name: str, column: Column, min_count: int) -> tf_keras.layers.Layer | None:
+def encoder_of(name: str, column: Column, min_count: int) -> tf_keras.layers.Layer | None:
     """Returns the layer that encodes a column, or None if the column cannot generalize."""
     layer_name = f"encode_{name}"
     if isinstance(column, Ragged):
