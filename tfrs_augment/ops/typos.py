@@ -98,24 +98,24 @@ class CharTypos(Op):
         )
         threshold = round(self.rate * 2**32)
         bits = tf.cast(rng.bits(by_row), tf.int64)
+        hit = tf.where(bits < threshold)[:, 0]
+        place = tf.gather(index, hit)
         # Below the threshold the bits are as good as new ones: they choose the edit and the key.
-        choices = _CHOICES * len(self.edits)
-        choice = tf.where(bits < threshold, bits * choices // max(threshold, 1), -1)
-        places = tf.maximum(tf.cumsum(tf.cast(editable, tf.int64)) - 1, 0)
-        padded = tf.concat([choice, tf.fill([1], tf.constant(-1, tf.int64))], 0)
-        choice = tf.where(editable, tf.gather(padded, places), -1)
-        codes = tf.constant([EDITS.index(edit) + 1 for edit in self.edits], tf.int64)
-        edit = tf.where(
-            choice >= 0, tf.gather(codes, tf.maximum(choice, 0) // _CHOICES), tf.zeros_like(choice)
+        choice = tf.gather(bits, hit) * (_CHOICES * len(self.edits)) // max(threshold, 1)
+        kinds = tf.constant([EDITS.index(edit) + 1 for edit in self.edits])
+        near = tf.gather(tf.constant(_COUNT), tf.gather(key, place))
+        near = choice % _CHOICES * near // _CHOICES
+        keys = tf.gather(
+            tf.constant(_NEAR.ravel()), tf.gather(key, place) * 8 + tf.cast(near, tf.int32)
         )
-        neighbour = (
-            tf.maximum(choice, 0) % _CHOICES * tf.gather(tf.constant(_COUNT), key) // _CHOICES
-        )
+
+        def spread(values):
+            return tf.scatter_nd(place[:, tf.newaxis], values, tf.shape(key, tf.int64))
+
+        edit = spread(tf.gather(kinds, choice // _CHOICES))
         return {
             "edit": _possible(edit, editable, text.text),
-            "key": tf.gather_nd(
-                tf.constant(_NEAR), tf.stack([tf.cast(text.codes, tf.int64), neighbour], 1)
-            ),
+            "key": tf.cast(spread(tf.cast(keys, tf.int32)), tf.uint8),
         }
 
     def apply(self, batch: FeatureBatch, params: Params) -> FeatureBatch:
