@@ -183,6 +183,16 @@ class TestHistoryIdDropout(OpContract):
         op = HistoryIdDropout("a", rate=1.0, padding="trailing", min_length=2)
         assert ones(op, rows)["a"] == [[-1, -1, 0, 0], [0, 0, -1, -1], [9, 0, 0, 0], [0, 0, 0, 0]]
 
+    def test_rates_by_popularity(self):
+        rows = {"a": tf.ragged.constant([["hit"] * 19 + ["rare"]] * 200)}
+        rate = aug.ops.PopularityRate(scale=0.0, maximum=1.0)
+        assert ones(HistoryIdDropout("a", rate=rate), rows)["a"] == rows["a"].to_list()
+        rate = aug.ops.PopularityRate(scale=200.0, maximum=1.0)
+        found = ones(HistoryIdDropout("a", rate=rate), rows)["a"]
+        assert all(row[19] == b"[UNK]" for row in found)
+        dropped = sum(row[:19].count(b"[UNK]") for row in found)
+        assert abs(dropped - 200) < 4.9 * math.sqrt(200)
+
     def test_bad_arguments(self):
         with pytest.raises(InvalidArgumentError, match="`sequence` must be one feature"):
             HistoryIdDropout(("a", "b"), rate=0.5)
@@ -450,6 +460,17 @@ class TestLayouts:
                 SequenceCrop("a", padding="trailing", pad_values={"a": ""}),
                 {"a": np.ones([1, 3], np.int32)},
             )
+
+    def test_a_token_that_would_read_as_padding_is_refused(self):
+        rows = {"a": np.ones([1, 3], np.int32)}
+        for op in (
+            SequenceMask("a", mask_values={"a": 0}, padding="trailing"),
+            HistoryIdDropout("a", rate=0.5, oov_token=0, padding="trailing"),
+        ):
+            with pytest.raises(
+                InvalidArgumentError, match="must not be what the sequence is padded"
+            ):
+                ones(op, rows)
 
     def test_int32_row_splits_stay(self):
         rows = tf.ragged.constant([[1, 2, 3, 4, 5, 6]], row_splits_dtype=tf.int32)

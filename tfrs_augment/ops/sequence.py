@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfrs_augment.ops.base import Params, check_range
 from tfrs_augment.ops.numeric import between
+from tfrs_augment.ops.popularity import PopularityRate
 from tfrs_augment.ops.sequence_layout import Items, SequenceOp, share_of
 from tfrs_augment.ops.tabular import Token, check_mask_values, token_of
 from tfrs_augment.rng import KeyedRng
@@ -116,7 +117,8 @@ class SequenceMask(SequenceOp):
         return {"mask": items.sample(count, rng.bits(items.lead))}
 
     def change(self, items: Items, params: Params) -> dict[str, tf.RaggedTensor]:
-        masked = {}
+        masked, lead = {}, self.sequence[0]
+        self.check_not_padding("mask_values", (self.mask_values or {}).get(lead), items.lead.dtype)
         for name, column in items.columns.items():
             value = (self.mask_values or {}).get(name)
             token = token_of(self, "mask_values", value, name, column)
@@ -180,7 +182,7 @@ class HistoryIdDropout(SequenceOp):
 
     Args:
       sequence: the feature of ids, strings or integers; ragged `[batch, None]` or padded `[batch, n]`.
-      rate: the chance that an id is dropped, in [0, 1].
+      rate: the chance that an id is dropped, in [0, 1], or a `PopularityRate`.
       oov_token: what it is replaced by; by default "[UNK]" for strings and -1 for integers.
       padding, pad_values: see `docs/sequences.md`; needed for padded columns.
       min_length: a sequence of fewer items stays as it is; default 1.
@@ -190,10 +192,11 @@ class HistoryIdDropout(SequenceOp):
     """
 
     _: dataclasses.KW_ONLY
-    rate: float = dataclasses.field()
+    rate: float | PopularityRate = dataclasses.field()
     oov_token: str | int | None = None
 
     kinds: ClassVar[tuple[str, ...]] = ("bytes", "int64")
+    adaptive: ClassVar[bool] = True
     one_feature: ClassVar[bool] = True
 
     def __post_init__(self):
@@ -203,10 +206,12 @@ class HistoryIdDropout(SequenceOp):
 
     def choose(self, items: Items, rng: KeyedRng) -> Params:
         long = tf.gather(items.lengths >= self.min_length, items.rows)
-        return {"drop": (rng.uniform(items.lead) < self.rate) & long}
+        rate = self.rate_of(items.lead, self.sequence[0])
+        return {"drop": (rng.uniform(items.lead) < rate) & long}
 
     def change(self, items: Items, params: Params) -> dict[str, tf.RaggedTensor]:
         (name,) = self.sequence
+        self.check_not_padding("oov_token", self.oov_token, items.lead.dtype)
         token = token_of(self, "oov_token", self.oov_token, name, items.lead)
         values = tf.where(params["drop"], token, items.lead.values)
         return {name: items.lead.with_values(values)}

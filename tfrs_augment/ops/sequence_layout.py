@@ -118,6 +118,15 @@ class SequenceOp(Op, abstract=True):
             raise self.invalid("pad_values", f"must fit '{name}' of type {dtype.name}", value)
         return value
 
+    def check_not_padding(self, argument: str, value: Any, dtype: tf.DType) -> None:
+        """Checks that a token for the first feature does not read as padding.
+
+        Raises:
+          InvalidArgumentError: it is what that feature is padded with.
+        """
+        if self.padding is not None and value == self.pad_value(self.sequence[0], dtype):
+            raise self.invalid(argument, "must not be what the sequence is padded with", value)
+
 
 class Items:
     """The sequences of a batch, without padding.

@@ -70,7 +70,9 @@ class _SignalMask(Op):
         return batch.replace({self.feature: masked(column, channels, params)})
 
     def _masked_dense(self, column: tf.Tensor, channels: int, params: Params) -> tf.Tensor:
-        values = tf.reshape(column, tf.stack([tf.shape(column)[0], -1, channels]))
+        shape = tf.shape(column)
+        steps = tf.reduce_prod(shape[1:]) // channels
+        values = tf.reshape(column, tf.stack([shape[0], steps, channels]))
         place = tf.range(tf.shape(values, tf.int64)[self.axis])[tf.newaxis, :, tf.newaxis]
         start = params["start"][:, tf.newaxis]
         inside = (place >= start) & (place < start + params["width"][:, tf.newaxis])
@@ -80,7 +82,7 @@ class _SignalMask(Op):
             # In float64, so that the order of the sum is lost in rounding: layouts agree.
             mean = tf.reduce_mean(tf.cast(values, tf.float64), [1, 2], keepdims=True)
             filling = tf.cast(mean, values.dtype)
-        masked = tf.reshape(tf.where(inside, filling, values), tf.shape(column))
+        masked = tf.reshape(tf.where(inside, filling, values), shape)
         return tf.ensure_shape(masked, column.shape)
 
     def _masked_ragged(
