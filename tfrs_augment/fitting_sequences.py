@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfrs_augment.errors import DataError
 from tfrs_augment.ops.fitted import Requirement
+from tfrs_augment.ops.sequence_items import MOST_NEIGHBORS
 from tfrs_augment.rng import Column, absorb, as_word, mix
 
 
@@ -47,7 +48,7 @@ class CooccurrenceSummary:
     """
 
     WINDOW = 3
-    NEIGHBORS = 16
+    NEIGHBORS = MOST_NEIGHBORS
     """How many correlated items of an item are kept at most."""
     MAX_ITEMS = 1 << 22
     """34 MB of integers; of strings about 50 bytes and their length each."""
