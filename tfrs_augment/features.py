@@ -113,7 +113,7 @@ def row_keys(features: Mapping[str, Column], names: Sequence[str]) -> tf.Tensor:
 
 
 def hash_values(column: tf.Tensor) -> tf.Tensor:
-    """Hashes each value of a column to uint64, of the same shape; see `row_keys` on which values hash alike."""
+    """Hashes each value to uint64, of the same shape; see `row_keys` on which values hash alike."""
     if column.dtype == tf.string:
         # FarmHash fingerprints are fixed for ever; the bucket count is the largest that the op takes.
         return tf.bitcast(tf.strings.to_hash_bucket_fast(column, (1 << 63) - 1), tf.uint64)
