@@ -112,9 +112,7 @@ class FittedState:
         _check_version(config.get("format_version"), "fitted state")
         return cls(
             {
-                Requirement(
-                    entry["statistic"], entry["feature"], tuple(entry.get("others", ()))
-                ): {
+                Requirement(entry["statistic"], entry["feature"], tuple(entry.get("others", ()))): {
                     name: np.frombuffer(base64.b64decode(a["data"]), np.dtype(a["dtype"])).reshape(
                         a["shape"]
                     )
