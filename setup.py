@@ -66,6 +66,9 @@ setuptools.setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
             "ruff>=0.9",
+            # References that ops are tested against, and classical models in benchmarks.
+            "scikit-learn>=1.4",
+            "scipy>=1.11",
         ],
         # Reading and showing pictures, for ops on images.
         "images": ["pillow>=10.0"],
