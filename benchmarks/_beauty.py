@@ -18,7 +18,14 @@ import tf_keras
 import tfrs_augment as aug
 from tfrs_augment.datasets import Interactions
 from tfrs_augment.datasets.interactions import columns_to_tensors, take_column
-from tfrs_augment.evaluation import Arm, Protocol, Report, Split, split_histories
+from tfrs_augment.evaluation import (
+    Arm,
+    Protocol,
+    Report,
+    Split,
+    development_histories,
+    split_histories,
+)
 from tfrs_augment.evaluation.references import ease, popularity
 from tfrs_augment.towers import SequentialTwoTower, mean_oov
 
@@ -106,8 +113,24 @@ def make_arms() -> dict[str, Arm]:
     }
 
 
+def tuning_arms() -> dict[str, Arm]:
+    """Returns the candidates that `--tune` compares on development splits."""
+    arms = {BASELINE: Arm(after_fit=mean_oov)}
+    for dropout in (0.3, 0.4, 0.5):
+        arms[f"dropout {dropout}"] = Arm(model_options={"dropout": dropout}, after_fit=mean_oov)
+    for rate, weight in ((0.3, 0.0), (0.3, 0.1), (0.3, 0.2), (0.3, 0.3), (0.2, 0.1), (0.2, 0.2)):
+        tasks = functools.partial(contrast, weight=weight) if weight else None
+        arms[f"rate {rate}, weight {weight}"] = Arm(make_policy(rate), tasks=tasks)
+    return arms
+
+
 def make_split(data: Interactions, fraction: float, seed: int) -> Split:
     return split_histories(data, fraction=fraction, seed=seed)
+
+
+def make_development(data: Interactions, fraction: float, seed: int) -> Split:
+    whole = make_split(data, fraction, seed)
+    return development_histories(whole, fraction=fraction, seed=1000 + seed)
 
 
 def run(
@@ -118,11 +141,12 @@ def run(
     names: Sequence[str] | None,
     cache: pathlib.Path | None,
     references: bool = False,
+    tune: bool = False,
     protocol: Protocol | None = None,
 ) -> Report:
     """Trains and measures the arms, those in `names` or all."""
     data = aug.datasets.amazon_beauty(data_dir)
-    arms = make_arms()
+    arms = tuning_arms() if tune else make_arms()
     if references:
         # Of regularizations 3, 30, 100 and 300 the third was best on validation rows of seed 0.
         more = {"popularity": Arm(scorer=popularity), "EASE": Arm(scorer=ease)}
@@ -131,7 +155,7 @@ def run(
     return aug.evaluation.compare(
         functools.partial(SequentialTwoTower, dropout=DROPOUT),
         {name: arms[name] for name in names or arms},
-        split=functools.partial(make_split, data, fraction),
+        split=functools.partial(make_development if tune else make_split, data, fraction),
         seeds=seeds,
         protocol=protocol or make_protocol(fraction),
         cache_dir=cache,

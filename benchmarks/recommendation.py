@@ -111,14 +111,16 @@ def run_beauty(arguments: argparse.Namespace) -> None:
         arguments.data,
         fraction=0.03 if quick else arguments.fraction,
         seeds=seeds_of(arguments),
-        names=arguments.arms or ((_beauty.BASELINE, _beauty.POLICY) if quick else None),
+        names=arguments.arms
+        or ((_beauty.BASELINE, _beauty.POLICY) if quick and not arguments.tune else None),
         cache=None if quick else pathlib.Path("report") / "recommendation",
         references=arguments.references,
+        tune=arguments.tune,
         protocol=Protocol(epochs=2, optimizer=_beauty.optimizer) if quick else None,
     )
     claimed = [arm for arm in (_beauty.PRESET, _beauty.POLICY) if arm in report.arms]
     finish_report(
-        f"recommendation_beauty_{arguments.fraction:g}",
+        f"recommendation_beauty_{arguments.fraction:g}" + ("_tuning" if arguments.tune else ""),
         report,
         _beauty.figures(report, claimed[0]) if claimed else {},
         slices=_beauty.SLICES,

@@ -7,7 +7,7 @@ import pytest
 
 from tfrs_augment.datasets.interactions import Interactions
 from tfrs_augment.errors import DataError, InvalidArgumentError
-from tfrs_augment.evaluation.histories import split_histories
+from tfrs_augment.evaluation.histories import development_histories, split_histories
 from tfrs_augment.evaluation.slices import Slices, rank_test_rows
 
 ITEMS = 30
@@ -126,6 +126,20 @@ def test_test_rows_are_ranked_by_queries_of_their_own(data):
         seen = np.isin(ids, sequences(data)[user][:-1])
         true = ids == one.test.rows["item_id"][row]
         assert ranks.greater[row] == (scores[~seen & ~true] > scores[true]).sum()
+
+
+def test_a_development_split_owes_nothing_to_test_rows_and_cold_items(data):
+    whole = split_histories(data, cold_share=0.2, seed=1)
+    inner = development_histories(whole, seed=2, cold_share=0.2)
+    tested = set(zip(whole.test.rows["user_id"], whole.test.rows["timestamp"], strict=True))
+    for part in (inner.train, inner.validation, inner.test, inner.seen):
+        rows = set(zip(part.rows["user_id"], part.rows["timestamp"], strict=True))
+        assert not rows & tested
+        assert not np.isin(part.rows["item_id"], whole.cold_items).any()
+    assert set(inner.train.items["item_id"]) == set(whole.train.items["item_id"]) - set(
+        whole.cold_items
+    )
+    assert len(inner.cold_items) and len(inner.test)
 
 
 @pytest.mark.parametrize(

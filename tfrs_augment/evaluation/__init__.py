@@ -12,6 +12,7 @@ _MODULES = {
     "Report": "report",
     "Split": "splits",
     "compare": "comparison",
+    "development_histories": "histories",
     "development_split": "splits",
     "rank": "metrics",
     "split": "splits",

@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from tfrs_augment.datasets.interactions import Interactions, Ragged
+from tfrs_augment.datasets.interactions import Interactions, Ragged, take_column
 from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.evaluation.splits import Split, catalogue_size
 
@@ -127,6 +127,28 @@ def split_histories(
         query_from="rows",
         popularity=popularity,
     )
+
+
+def development_histories(whole: Split, *, seed: int = 0, **options) -> Split:
+    """Splits what is not test data again, so that choices can be made without the test rows.
+
+    See `evaluation.development_split`, which does so for users. Each user's last row and the items
+    that `whole` holds out are left out; then the row before the last tests, and other items are drawn
+    to be cold.
+
+    Args:
+      whole: what `split_histories` gave.
+      seed: of the pseudo-cold items and of the users that train.
+      **options: as of `split_histories`.
+
+    Returns:
+      A split of the rows of `whole.seen` whose items are warm.
+    """
+    warm, seen = whole.warm_items, whole.seen
+    known = seen.take(warm[seen.item_index()])
+    items = {name: take_column(column, warm) for name, column in known.items.items()}
+    known = dataclasses.replace(known, items=items, name=f"{known.name} (development)")
+    return split_histories(known, seed=seed, **options)
 
 
 def _check(data, fraction, cold_share, max_history, max_validation) -> None:
