@@ -5,7 +5,21 @@ from tfrs_augment.ops.combine import OneOf, Sequential, SomeOf
 from tfrs_augment.ops.cutout import Cutout
 from tfrs_augment.ops.embedding import EmbeddingDropout, EmbeddingNoise
 from tfrs_augment.ops.fitted import FittedState, Requirement
-from tfrs_augment.ops.image import RandomAffine
+from tfrs_augment.ops.image import (
+    AugMix,
+    AutoContrast,
+    ColorJitter,
+    Equalize,
+    GaussianBlur,
+    Grayscale,
+    Posterize,
+    RandAugment,
+    RandomAffine,
+    RandomErasing,
+    RandomResizedCrop,
+    Solarize,
+    TrivialAugment,
+)
 from tfrs_augment.ops.masking import ComplementaryFeatureMask, CorrelatedFeatureMask
 from tfrs_augment.ops.numeric import GaussianNoise, NumericCrop, Rotate, ScaleJitter
 from tfrs_augment.ops.popularity import PopularityRate
@@ -30,19 +44,25 @@ from tfrs_augment.ops.text import SynonymReplace, TokenDropout, TokenSwap
 from tfrs_augment.ops.typos import CharTypos
 
 __all__ = [
+    "AugMix",
+    "AutoContrast",
     "CategorySwap",
     "CharTypos",
+    "ColorJitter",
     "ComplementaryFeatureMask",
     "CorrelatedFeatureMask",
     "Cutout",
     "DomainSwap",
     "EmbeddingDropout",
     "EmbeddingNoise",
+    "Equalize",
     "FeatureCrop",
     "FeatureMask",
     "FittedState",
     "FrequencyMask",
+    "GaussianBlur",
     "GaussianNoise",
+    "Grayscale",
     "HistoryIdDropout",
     "IdDropout",
     "InBatchSwap",
@@ -50,7 +70,11 @@ __all__ = [
     "OneOf",
     "Op",
     "PopularityRate",
+    "Posterize",
+    "RandAugment",
     "RandomAffine",
+    "RandomErasing",
+    "RandomResizedCrop",
     "Requirement",
     "Rotate",
     "ScaleJitter",
@@ -60,11 +84,13 @@ __all__ = [
     "SequenceReorder",
     "SequenceSubstitute",
     "Sequential",
+    "Solarize",
     "SomeOf",
     "SynonymReplace",
     "TimeJitter",
     "TimeMask",
     "TokenDropout",
     "TokenSwap",
+    "TrivialAugment",
     "op_from_config",
 ]

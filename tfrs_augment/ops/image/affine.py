@@ -223,7 +223,8 @@ class RandomAffine(geometric.GeometricOp):
                 drawn[axis] = tf.gather(tf.constant(choices, tf.float32), index)
                 bounds = choices
             if max(map(abs, bounds)) >= 1:
-                drawn[axis] /= tf.cast(sizes[axis], tf.float32)
+                # Divided by a constant, a graph would multiply by its inverse, and eager code not.
+                drawn[axis] *= tf.cast(1.0 / tf.cast(sizes[axis], tf.float64), tf.float32)
         drawn["flip_x"] = uniforms["flip_x"] < _chance(self.horizontal_flip)
         drawn["flip_y"] = uniforms["flip_y"] < _chance(self.vertical_flip)
         acts = rng.uniform() < self.rate

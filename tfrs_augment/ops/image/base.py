@@ -104,7 +104,8 @@ def grey(pixels: tf.Tensor) -> tf.Tensor:
     """The grey values of RGB, RGBA or grey pixels, `[batch, height, width, 1]`."""
     if pixels.shape[-1] == 1:
         return pixels
-    return tf.tensordot(pixels[..., :3], tf.constant(LUMA), 1)[..., tf.newaxis]
+    # Not as a matrix product: what that rounds to depends on how many pixels there are.
+    return tf.add_n([weight * pixels[..., i : i + 1] for i, weight in enumerate(LUMA)])
 
 
 def on_colours(pixels: tf.Tensor, change: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:

@@ -55,7 +55,7 @@ def sharpen(pixels: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
     rows = [padded[:, i : i + height] for i in range(3)]
     square = tf.add_n(rows)
     square = tf.add_n([square[:, :, i : i + width] for i in range(3)])
-    smooth = (square + 4.0 * pixels) / 13.0
+    smooth = (square + 4.0 * pixels) * (1 / 13)
     down, across = (tf.range(n) for n in (height, width))
     inner = ((down > 0) & (down < height - 1))[:, tf.newaxis] & (across > 0) & (across < width - 1)
     blended = smooth + base.per_image(factor) * (pixels - smooth)

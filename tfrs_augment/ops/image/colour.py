@@ -59,7 +59,7 @@ def change_colours(
     """
     mean = tf.reduce_mean(pixels, [1, 2])
     if pixels.shape[-1] == 3:
-        mean = tf.tensordot(mean, tf.constant(base.LUMA), 1)[:, tf.newaxis]
+        mean = base.grey(mean)
     offset = pivot[:, tf.newaxis] * mean
     if matrix is None or pixels.shape[-1] == 1:
         return pixels * base.per_image(gain) + offset[:, tf.newaxis, tf.newaxis]
