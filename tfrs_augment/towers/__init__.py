@@ -14,6 +14,7 @@ _MODULES = {
     "Ranking": "ranking",
     "SequentialTwoTower": "sequence",
     "Transformer": "encoders",
+    "Trigrams": "text",
     "TwoTower": "two_tower",
     "mean_oov": "two_tower",
 }

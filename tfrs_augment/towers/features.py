@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from tfrs_augment.datasets.interactions import Column, Ragged
+from tfrs_augment.towers.text import Trigrams
 
 _TEXT_DIM = 16
 _NUMERIC_DIM = 8
@@ -22,12 +23,14 @@ class FeatureTower(tf_keras.Model):
 
     - the id: an embedding of `embedding_dim`, with one row for unknown ids;
     - strings: an embedding of 16, with one row for unknown values;
+    - strings named in `texts`: the mean embedding of their character trigrams;
     - ragged strings: the mean embedding of the known values, zeros where there is none;
     - numbers: standardized by the training mean and deviation, clipped to 3 deviations and passed
       through 8 rectified units; NaN counts as the mean.
 
     Args:
-      columns: the training users or items, one row each; vocabularies and moments are theirs.
+      columns: the training users or items, one row each, and for a query also what comes with it, a
+        row a training row; vocabularies and moments are theirs.
       id_column: name of the id column.
       embedding_dim: width of the id embedding and of the result.
       hidden: units of the hidden layer.
@@ -35,6 +38,7 @@ class FeatureTower(tf_keras.Model):
       min_count: how often a value must occur among the columns' rows to get an embedding; others
         are unknown. What occurs on one or two items is their id in disguise, and misleads where
         it occurs on a new one.
+      texts: names of columns of strings that are read as texts.
       name: of the model.
 
     Attributes:
@@ -51,6 +55,7 @@ class FeatureTower(tf_keras.Model):
         dropout: float,
         min_count: int,
         name: str,
+        texts: Sequence[str] = (),
     ):
         super().__init__(name=name)
         self._id_column = id_column
@@ -60,7 +65,10 @@ class FeatureTower(tf_keras.Model):
         )
         self._encoders = {}
         for column_name, column in sorted(columns.items()):
-            encoder = encoder_of(column_name, column, min_count)
+            if column_name in texts:
+                encoder = Trigrams(name=f"encode_{column_name}")
+            else:
+                encoder = encoder_of(column_name, column, min_count)
             if column_name != id_column and encoder is not None:
                 self._encoders[column_name] = encoder
         self._dropout = tf_keras.layers.Dropout(dropout)

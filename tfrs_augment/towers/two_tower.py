@@ -33,6 +33,10 @@ class TwoTower(tfrs.Model):
       query_features: columns of `train.users` to use beside the id. Default: all.
       candidate_features: columns of `train.items` to use beside the id. Default: all but those
         that name the item, such as titles.
+      context_features: columns of `train.rows` that a query comes with beside its user's, such as a
+        device or a search query; test rows must then ask by their own columns
+        (`Split.query_from="rows"`). Default: none.
+      text_features: which features, of either tower, are texts. Default: none.
 
     Attributes:
       query_model: features of users to float32 `[batch, embedding_dim]` of norm 1.
@@ -65,6 +69,8 @@ class TwoTower(tfrs.Model):
         min_count: int = 5,
         query_features: Sequence[str] | None = None,
         candidate_features: Sequence[str] | None = None,
+        context_features: Sequence[str] = (),
+        text_features: Sequence[str] = (),
     ):
         super().__init__()
         self._item_id = train.item_id
@@ -75,9 +81,13 @@ class TwoTower(tfrs.Model):
             "hidden": hidden,
             "dropout": dropout,
             "min_count": min_count,
+            "texts": text_features,
+        }
+        context = {
+            name: known_column(train.rows, name, "context_features") for name in context_features
         }
         self.query_model = FeatureTower(
-            _pick(train.users, users, train.user_id, query_features),
+            _pick(train.users, users, train.user_id, query_features) | context,
             id_column=train.user_id,
             name="query_model",
             **options,
@@ -169,14 +179,24 @@ def mean_oov(model: TwoTower, train: Interactions | None = None) -> None:
         layers.mean_oov(tower.id_embedding, tower.id_lookup)
 
 
+def known_column(table: Mapping[str, Column], name: str, argument: str) -> Column:
+    """A column by name.
+
+    Raises:
+      UnknownFeatureError: the table has none of that name.
+    """
+    if name not in table:
+        raise UnknownFeatureError(
+            f"`{argument}` must name columns of their table. Received: {name!r}. "
+            f"{close_matches(name, table)}"
+        )
+    return table[name]
+
+
 def _pick(
     table: Mapping[str, Column], index: np.ndarray, id_column: str, names: Sequence[str] | None
 ) -> dict[str, Column]:
     names = [name for name in table if name != id_column] if names is None else list(names)
-    for name in names:
-        if name not in table:
-            raise UnknownFeatureError(
-                f"`query_features` and `candidate_features` must name columns of their table. "
-                f"Received: {name!r}. {close_matches(name, table)}"
-            )
-    return {name: take_column(table[name], index) for name in [id_column, *names]}
+    names = [id_column, *names]
+    columns = [known_column(table, n, "query_features` and `candidate_features") for n in names]
+    return {name: take_column(column, index) for name, column in zip(names, columns, strict=True)}
