@@ -27,6 +27,7 @@ LAYERS = [
         "fitting_sequences",
         "text",
         "layers",
+        "plots",
         "tasks",
         "towers",
         "datasets",

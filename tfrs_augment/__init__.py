@@ -27,6 +27,7 @@ _PUBLIC = {
     "fitting": "",
     "layers": "",
     "ops": "",
+    "plots": "",
     "policy": "",
     "rng": "",
     "schema": "",
@@ -34,6 +35,7 @@ _PUBLIC = {
     "text": "",
     "AugmentError": "errors",
     "AugmentationPolicy": "policy",
+    "plot_augmentations": "plots",
     "wrap": "layers",
 }
 

@@ -6,6 +6,7 @@ from tfrs_augment.ops.image.colour import ColorJitter, Grayscale
 from tfrs_augment.ops.image.crop import RandomResizedCrop
 from tfrs_augment.ops.image.erasing import RandomErasing
 from tfrs_augment.ops.image.policies import AugMix, RandAugment, TrivialAugment
+from tfrs_augment.ops.image.sizes import stack_images
 from tfrs_augment.ops.image.tone import AutoContrast, Equalize, Posterize, Solarize
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "RandomResizedCrop",
     "Solarize",
     "TrivialAugment",
+    "stack_images",
 ]

@@ -70,10 +70,10 @@ class RandomAffine(geometric.GeometricOp):
       masks: further features with the same geometry, such as segmentation masks: `[batch, height, width, n]`,
         moved alike with interpolation "nearest" and without a change of their values. Their height and width
         may be other than the images'.
-      compiled: whether to resample by a kernel that XLA compiles, 2 to 3 times as fast on a CPU; it takes up
-        to a second once for each shape of a batch. Default: where the height and width of the images are
-        known while the function is traced, on a machine without a GPU. Floats of the two kernels agree within
-        1e-4 of the value range, not to the bit.
+      compiled: whether XLA compiles the work, 2 to 3 times as fast on a CPU; that takes up to a second once
+        for each shape of a batch, in tf.data once for each pass. Default: where the height and width of the
+        images are known while the function is traced, on a machine without a GPU. Floats of the two ways
+        agree within 1e-4 of the value range, not to the bit.
       rate: the chance that an image is changed, in [0, 1]; default 1. `crop` (to the middle), `size` and
         `rescale` are for every image.
 
@@ -265,8 +265,8 @@ class RandomAffine(geometric.GeometricOp):
 
     def label(self, drawn: Mapping[str, Any]) -> str:
         words = [
-            f"rot {drawn['rotation']:.0f}\N{DEGREE SIGN}",
-            f"shift {drawn['shift_x']:+.0%} {drawn['shift_y']:+.0%}",
+            f"rot {round(drawn['rotation'])}\N{DEGREE SIGN}",
+            f"shift {round(100 * drawn['shift_x']):+}% {round(100 * drawn['shift_y']):+}%",
             f"shear {drawn['shear']:+.2f}",
             f"zoom {drawn['zoom_x']:.2f}",
             "flip" * drawn["flip_x"],
@@ -275,7 +275,7 @@ class RandomAffine(geometric.GeometricOp):
             f"level {drawn['channel_shift']:+.3g}",
         ]
         if self.zoom_per_axis:
-            words[3] += f" {drawn['zoom_y']:.2f}"
+            words[3] += f" x {drawn['zoom_y']:.2f}"
         ranges = self._ranges()
         used = [
             ranges["rotation"] != (0, 0),

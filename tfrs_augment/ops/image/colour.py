@@ -156,7 +156,7 @@ class ColorJitter(base.CompiledImageOp):
         ranges = self._ranges()
         words = [f"{word} {drawn[n]:.2f}" for n, word in shown.items() if ranges[n] != (1, 1)]
         if ranges["hue"] != (0, 0):
-            words.append(f"hue {360 * drawn['hue']:+.0f}\N{DEGREE SIGN}")
+            words.append(f"hue {round(360 * drawn['hue']):+}\N{DEGREE SIGN}")
         return ", ".join(words)
 
 

@@ -176,4 +176,5 @@ def label(table: Sequence[Kind], kind: int, value: float) -> str:
     }
     shown |= dict.fromkeys(("translate_x", "translate_y"), f"{value:+.0%}")
     shown |= {"solarize": f"{255 - value:.0f}"}
-    return f"{entry.name.replace('_', ' ')} {shown.get(entry.name, f'{value:+.2f}')}"
+    name = entry.name.replace("_", " ").replace("color", "colour")
+    return f"{name} {shown.get(entry.name, f'{value:+.2f}')}"
