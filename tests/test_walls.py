@@ -28,6 +28,7 @@ LAYERS = [
         "text",
         "layers",
         "plots",
+        "presets",
         "tasks",
         "towers",
         "datasets",

@@ -29,6 +29,7 @@ _PUBLIC = {
     "ops": "",
     "plots": "",
     "policy": "",
+    "presets": "",
     "rng": "",
     "schema": "",
     "tasks": "",
