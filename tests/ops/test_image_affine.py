@@ -213,6 +213,14 @@ class TestRandomAffine(ImageContract):
             found = [x.min(), y.min(), x.max() + 1, y.max() + 1]
             np.testing.assert_allclose(found, [x_low, y_low, x_high, y_high], atol=1.01)
 
+    def test_lists_are_tuples_and_policies_explain_what_was_drawn(self):
+        op = RandomAffine("photo", rotation=[30, 30], masks=["mask"], value_range=[0, 255])
+        assert op == RandomAffine("photo", rotation=(30, 30), masks="mask")
+        assert apply(RandomAffine("x", rotation=[30, 30]), photos(1)).shape == (1, 18, 18, 3)
+        row = {"row": 3, "photo": photos(1)[0], "mask": np.ones([9, 9, 1], np.int32)}
+        (said,) = policy(op).explain(row).ops
+        assert said.acted and said.drawn["rotation"] == 30.0
+
     def test_bad_arguments(self):
         for arguments, message in (
             ({"rotation": -5}, "`rotation` must be a strength of at least 0, or"),

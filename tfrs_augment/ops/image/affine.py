@@ -122,10 +122,9 @@ class RandomAffine(geometric.GeometricOp):
         for name in ("width_shift_choices", "height_shift_choices"):
             value = getattr(self, name)
             if value is not None:
-                fit = isinstance(value, tuple | list) and value and all(map(base.is_number, value))
+                fit = isinstance(value, tuple) and value and all(map(base.is_number, value))
                 if not fit:
                     raise self.invalid(name, "must be at least one number", value)
-                object.__setattr__(self, name, tuple(value))
         for name in ("horizontal_flip", "vertical_flip"):
             value = getattr(self, name)
             if not isinstance(value, bool | int | float) or not 0 <= value <= 1:

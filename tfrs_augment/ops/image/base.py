@@ -170,12 +170,15 @@ class ImageOp(Op, abstract=True):
     """The numbers of channels that the op takes; None for any."""
 
     def __post_init__(self):
+        # A compiled function is kept by its op, which must have a hash.
+        for field in dataclasses.fields(self):
+            if isinstance(getattr(self, field.name), list):
+                object.__setattr__(self, field.name, tuple(getattr(self, field.name)))
         super().__post_init__()
         bounds = self.value_range
-        fit = isinstance(bounds, tuple | list) and len(bounds) == 2
+        fit = isinstance(bounds, tuple) and len(bounds) == 2
         if not fit or not all(is_number(v) for v in bounds) or not bounds[0] < bounds[1]:
             raise self.invalid("value_range", "must be (low, high) with low < high", bounds)
-        object.__setattr__(self, "value_range", tuple(bounds))
 
     def images(self, batch: FeatureBatch) -> tf.Tensor:
         """The images, checked."""

@@ -87,7 +87,6 @@ class GaussianBlur(base.CompiledImageOp):
     def __post_init__(self):
         super().__post_init__()
         check_range(self, "stddev_range", self.stddev_range, 0.0, 20.0)
-        object.__setattr__(self, "stddev_range", tuple(self.stddev_range))
 
     def draw_strengths(self, images: tf.Tensor, rng: KeyedRng) -> dict[str, tf.Tensor]:
         return {"stddev": between(rng.uniform(stream=1), self.stddev_range)}

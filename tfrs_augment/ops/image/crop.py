@@ -56,7 +56,6 @@ class RandomResizedCrop(geometric.GeometricOp):
             check_range(self, name, getattr(self, name), 0.0, high)
             if getattr(self, name)[0] <= 0:
                 raise self.invalid(name, "must be (low, high) with 0 < low", getattr(self, name))
-            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     def draw(self, batch: FeatureBatch, rng: KeyedRng) -> Params:
         images = self.images(batch)

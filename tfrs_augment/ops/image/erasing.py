@@ -57,7 +57,6 @@ class RandomErasing(base.CompiledImageOp):
         super().__post_init__()
         for name, high in (("area_range", 1.0), ("ratio_range", float("inf"))):
             check_range(self, name, getattr(self, name), 0.0, high)
-            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.ratio_range[0] <= 0:
             raise self.invalid("ratio_range", "must be (low, high) with 0 < low", self.ratio_range)
         low, high = self.value_range

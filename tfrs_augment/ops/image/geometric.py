@@ -26,8 +26,8 @@ class GeometricOp(base.CompiledImageOp, abstract=True):
     channels: ClassVar[None] = None
 
     def __post_init__(self):
-        masks = (self.masks,) if isinstance(self.masks, str) else tuple(self.masks)
-        object.__setattr__(self, "masks", masks)
+        if isinstance(self.masks, str):
+            object.__setattr__(self, "masks", (self.masks,))
         super().__post_init__()
         object.__setattr__(self, "size", base.as_size(self, "size", self.size))
         for name, values in (

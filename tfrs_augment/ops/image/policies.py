@@ -212,7 +212,6 @@ class AugMix(_DrawnKinds):
             or not 1 <= depth[0] <= depth[1] <= 8
         ):
             raise self.invalid("depth_range", "must be (low, high) integers in [1, 8]", depth)
-        object.__setattr__(self, "depth_range", tuple(depth))
 
     @property
     def table(self) -> tuple[kinds.Kind, ...]:

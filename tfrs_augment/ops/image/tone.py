@@ -101,7 +101,6 @@ class Posterize(base.CompiledImageOp):
         fit = isinstance(bits, tuple | list) and len(bits) == 2
         if not fit or not all(isinstance(b, int) for b in bits) or not 1 <= bits[0] <= bits[1] <= 8:
             raise self.invalid("bits_range", "must be (low, high) integers in [1, 8]", bits)
-        object.__setattr__(self, "bits_range", tuple(bits))
 
     def draw_strengths(self, images: tf.Tensor, rng: KeyedRng) -> dict[str, tf.Tensor]:
         low, high = self.bits_range
@@ -136,7 +135,6 @@ class Solarize(base.CompiledImageOp):
         super().__post_init__()
         if self.threshold_range is not None:
             check_range(self, "threshold_range", self.threshold_range, *self.value_range)
-            object.__setattr__(self, "threshold_range", tuple(self.threshold_range))
 
     def draw_strengths(self, images: tf.Tensor, rng: KeyedRng) -> dict[str, tf.Tensor]:
         low, high = self.value_range
