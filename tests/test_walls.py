@@ -23,8 +23,6 @@ LAYERS = [
     {"policy"},
     {
         "fitting",
-        "fitting_information",
-        "fitting_sequences",
         "text",
         "layers",
         "plots",

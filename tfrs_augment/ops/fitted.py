@@ -53,10 +53,10 @@ class FittedState:
     the rows with the smallest keys, `row_splits` int64 `[rows + 1]` and values as a marginal has them; the
     pools of several features hold the same rows. "mutual_information" has `information`, float64 `[n, n]` in
     nats, in the order of the requirement's features, with their entropies on the diagonal; see
-    `tfrs_augment.fitting_information`. The two of co-occurrence have items as a marginal has them, but in the
+    `tfrs_augment.fitting.information`. The two of co-occurrence have items as a marginal has them, but in the
     order of `values`, or of `hashes` (int64, FarmHash) for bytes; item i's neighbors are `neighbors` (int32,
     numbers of items, the most correlated first) from `row_splits[i]` to `row_splits[i + 1]`; see
-    `tfrs_augment.fitting_sequences`.
+    `tfrs_augment.fitting.sequences`.
 
     Attributes:
       arrays: requirement to its named arrays.

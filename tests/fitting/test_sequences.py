@@ -13,7 +13,7 @@ import tensorflow as tf
 import tfrs_augment as aug
 from tfrs_augment.errors import DataError
 from tfrs_augment.fitting import Fitter
-from tfrs_augment.fitting_sequences import CooccurrenceSummary
+from tfrs_augment.fitting.sequences import CooccurrenceSummary
 from tfrs_augment.ops import FittedState, Requirement
 from tfrs_augment.ops.fitted import bytes_table
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tfrs_augment as aug
 from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError
 from tfrs_augment.fitting import Fitter
-from tfrs_augment.fitting_information import MAX_CELLS, InformationSummary
+from tfrs_augment.fitting.information import MAX_CELLS, InformationSummary
 from tfrs_augment.ops import FittedState, Requirement
 
 NAMES = ("city", "country", "device", "id", "price", "tags", "zone")
