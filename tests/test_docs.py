@@ -53,3 +53,9 @@ def test_snippets_of_the_docs_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     program = snippets(page.read_text(encoding="utf-8"))
     exec(compile(program, str(page), "exec"), {"__name__": page.stem})
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
+def test_files_that_a_page_links_to_are_there(page):
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
