@@ -7,6 +7,7 @@ from tfrs_augment._lazy import attach
 # Loaded on first use: the import of this package stays free of TensorFlow Recommenders.
 _MODULES = {
     "Attention": "encoders",
+    "CNN": "images",
     "CorrectedRetrieval": "two_tower",
     "FeatureTower": "features",
     "GRU": "encoders",
