@@ -31,7 +31,7 @@ from tfrs_augment.towers import SequentialTwoTower, mean_oov
 
 BASELINE = "logQ + mean-OOV"
 POLICY, PRESET = "policy", "preset"
-DROPOUT, TUNED_DROPOUT = 0.2, 0.4
+DROPOUT, TUNED_DROPOUT = 0.2, 0.5
 COPIES = 2
 SLICES = ("all", "warm", "cold", "warm_corpus", "head_corpus", "tail_corpus", "cold_corpus")
 KEYS = ("user_id", "item_id")
@@ -66,11 +66,13 @@ def make_protocol(fraction: float) -> Protocol:
     return Protocol(epochs=40, batch_size=512, patience=3, optimizer=optimizer)
 
 
-def make_policy(rate: float = 0.3) -> aug.AugmentationPolicy:
+def make_policy(
+    rate: float = 0.3, item_rate: float | aug.ops.PopularityRate | None = None
+) -> aug.AugmentationPolicy:
     """Returns the policy: ids dropped from items and, one by one, from histories."""
     return aug.AugmentationPolicy(
         [
-            aug.ops.IdDropout("item_id", rate=rate),
+            aug.ops.IdDropout("item_id", rate=rate if item_rate is None else item_rate),
             aug.ops.HistoryIdDropout("history", rate=rate),
         ],
         key_features=KEYS,
@@ -121,6 +123,15 @@ def tuning_arms() -> dict[str, Arm]:
     for rate, weight in ((0.3, 0.0), (0.3, 0.1), (0.3, 0.2), (0.3, 0.3), (0.2, 0.1), (0.2, 0.2)):
         tasks = functools.partial(contrast, weight=weight) if weight else None
         arms[f"rate {rate}, weight {weight}"] = Arm(make_policy(rate), tasks=tasks)
+    rare = aug.ops.PopularityRate(scale=1.0, maximum=0.3)
+    weighted = functools.partial(contrast, weight=0.2)
+    arms["rate 0.3, of rare items, weight 0.2"] = Arm(make_policy(0.3, rare), tasks=weighted)
+    for rate, weight in ((0.3, 0.2), (0.2, 0.1)):
+        arms[f"rate {rate}, weight {weight}, dropout 0.3"] = Arm(
+            make_policy(rate),
+            tasks=functools.partial(contrast, weight=weight),
+            model_options={"dropout": 0.3},
+        )
     return arms
 
 

@@ -29,8 +29,8 @@ import shutil
 import struct
 import tempfile
 
+import _common
 import apache_beam as beam
-import common
 import google_crc32c
 import numpy as np
 import tensorflow as tf
@@ -163,7 +163,7 @@ def job(
 
 
 def main() -> None:
-    arguments = common.parse(
+    arguments = _common.parse(
         __doc__,
         add=lambda parser: parser.add_argument("--records", type=int, help="default 500,000"),
     )
@@ -191,19 +191,19 @@ def main() -> None:
         if not arguments.quick:
             for ops in (1, 8, 16):
                 peers[f"job of {ops} ops"] = functools.partial(job, policy=policy_of(ops))
-        timings = common.alternate(
+        timings = _common.alternate(
             {name: fresh(run) for name, run in peers.items()}, runs=3 if arguments.quick else 5
         )
     figures = {
-        "speedup_over_per_record_beam": common.ratio(timings, "per-record Beam", "job"),
-        "time_over_copy": common.ratio(timings, "job", "copy"),
-        "time_over_floor": common.ratio(timings, "job", "floor"),
+        "speedup_over_per_record_beam": _common.ratio(timings, "per-record Beam", "job"),
+        "time_over_copy": _common.ratio(timings, "job", "copy"),
+        "time_over_floor": _common.ratio(timings, "job", "floor"),
     }
-    common.finish(
+    _common.finish(
         "beam_throughput",
         figures,
         header=["peer", "CPU us a record: median (range)", "wall us a record: median (range)"],
-        table=common.rows_of(timings, count, "us"),
+        table=_common.rows_of(timings, count, "us"),
         notes=f"{count:,} records of {size / count:.0f} bytes, frames included.",
         write=not arguments.quick,
     )

@@ -21,7 +21,7 @@ import logging
 import pathlib
 import tempfile
 
-import common
+import _common
 import numpy as np
 import tensorflow as tf
 
@@ -139,7 +139,7 @@ def one_seed(size: str, seed: int, folder: pathlib.Path) -> dict[str, Score]:
 
 
 def main() -> None:
-    arguments = common.parse(__doc__)
+    arguments = _common.parse(__doc__)
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     size, seeds = ("tiny", 1) if arguments.quick else ("small", 3)
     runs = []
@@ -160,7 +160,7 @@ def main() -> None:
                 f"{figures[f'{kind}_recall']:.4f}",
             ]
         )
-    common.finish(
+    _common.finish(
         "cleaning",
         figures,
         header=["fault", "planted", "found", "precision (lowest)", "recall (lowest)"],

@@ -31,7 +31,7 @@ import statistics
 import subprocess
 import sys
 
-import common
+import _common
 import numpy as np
 
 SIZE, ANGLE, SHARE = 150, 40, 0.2
@@ -70,7 +70,7 @@ def keras_3_seconds(batch: int, runs: int) -> list[float]:
     )
     function = tf.function(lambda images: stack(images, training=True))
     images = tf.constant(photos(batch))
-    timing = common.alternate({"k3": lambda: function(images)}, runs=runs, warm_up=2)["k3"]
+    timing = _common.alternate({"k3": lambda: function(images)}, runs=runs, warm_up=2)["k3"]
     return timing.cpu
 
 
@@ -154,7 +154,7 @@ def opencv(policy, images: np.ndarray):
     return warp
 
 
-def measure(batch: int, runs: int) -> dict[str, common.Timing]:
+def measure(batch: int, runs: int) -> dict[str, _common.Timing]:
     """CPU time on one thread; the generator's is that of 8 images, scaled to the batch."""
     import tensorflow as tf
     import tf_keras
@@ -181,7 +181,7 @@ def measure(batch: int, runs: int) -> dict[str, common.Timing]:
     peers["ImageDataGenerator"] = generator(images[:8])
     peers["OpenCV, warpAffine"] = opencv(own_policies["RandomAffine"], images)
     peers = {name: peer for name, peer in peers.items() if peer is not None}
-    timings = common.alternate(peers, runs=runs, warm_up=2)
+    timings = _common.alternate(peers, runs=runs, warm_up=2)
     for clock in (timings["ImageDataGenerator"].cpu, timings["ImageDataGenerator"].wall):
         clock[:] = [seconds * batch / 8 for seconds in clock]
     return timings
@@ -204,7 +204,7 @@ def two_threads(batch: int, runs: int) -> float:
         for _ in data:
             pass
 
-    timings = common.alternate(
+    timings = _common.alternate(
         {"ours": augment, "generator": generator(images[:8])}, runs=runs, warm_up=1
     )
     return (min(timings["generator"].wall) / 8) / (min(timings["ours"].wall) / (batch * batches))
@@ -233,7 +233,7 @@ def main() -> None:
     def add(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--call", nargs=3, help=argparse.SUPPRESS)
 
-    arguments = common.parse(__doc__, add=add)
+    arguments = _common.parse(__doc__, add=add)
     if arguments.call:
         function, batch, runs = arguments.call
         if function == "two_threads":
@@ -248,7 +248,7 @@ def main() -> None:
         timings = measure(batch, runs)
         keras_3 = in_another_process("keras_3_seconds", batch, runs)
         if keras_3 is not None:
-            timings["Keras 3, four layers and shear"] = common.Timing(keras_3, keras_3)
+            timings["Keras 3, four layers and shear"] = _common.Timing(keras_3, keras_3)
         table += [[batch, *row] for row in _rows(timings, batch)]
         if batch != BATCHES[0]:
             continue
@@ -264,13 +264,13 @@ def main() -> None:
         }
         for figure, (name, base) in over.items():
             if base in timings:
-                figures[figure] = common.ratio(timings, name, base)
+                figures[figure] = _common.ratio(timings, name, base)
             else:
                 print(f"{base.split(',')[0]} is not installed: no {figure}.")
         two = in_another_process("two_threads", batch, max(runs // 4, 2))
         if two is not None:
             figures["speedup_over_image_data_generator_2t"] = two
-    common.finish(
+    _common.finish(
         "images",
         figures,
         header=["batch", "peer", "images per CPU-second", "CPU us an image: median (range)"],
@@ -282,8 +282,8 @@ def main() -> None:
     )
 
 
-def _rows(timings: dict[str, common.Timing], batch: int) -> list[list]:
-    cells = common.rows_of(timings, batch, "us")
+def _rows(timings: dict[str, _common.Timing], batch: int) -> list[list]:
+    cells = _common.rows_of(timings, batch, "us")
     return [
         [name, f"{batch / statistics.median(timings[name].cpu):,.0f}", cpu]
         for name, cpu, _ in cells

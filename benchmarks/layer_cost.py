@@ -16,7 +16,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import itertools
 
-import common
+import _common
 
 import tfrs_augment as aug  # isort: skip  Before TensorFlow: it asks for Keras 2.
 
@@ -118,7 +118,7 @@ def augmentation(rows: list[dict[str, tf.Tensor]]):
 
 
 def main() -> None:
-    arguments = common.parse(__doc__)
+    arguments = _common.parse(__doc__)
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     rows = batches()
@@ -128,17 +128,17 @@ def main() -> None:
         "wrap": step(aug.wrap(TwoTower(), POLICY), rows),
         "the policy alone": augmentation(rows),
     }
-    timings = common.alternate(
+    timings = _common.alternate(
         peers, runs=9 if arguments.quick else 100, warm_up=1 if arguments.quick else 3
     )
-    common.finish(
+    _common.finish(
         "layer_cost",
         {
-            "step_time_ratio": common.ratio(timings, "layers.Augment", "none", clock="wall"),
-            "wrap_step_time_ratio": common.ratio(timings, "wrap", "none", clock="wall"),
+            "step_time_ratio": _common.ratio(timings, "layers.Augment", "none", clock="wall"),
+            "wrap_step_time_ratio": _common.ratio(timings, "wrap", "none", clock="wall"),
         },
         header=["augmentation", "CPU ms a step: median (range)", "wall ms a step: median (range)"],
-        table=common.rows_of(timings, 1, "ms"),
+        table=_common.rows_of(timings, 1, "ms"),
         notes=f"Training steps of a two-tower at batch {BATCH:,}, StringLookup towers of {USERS:,} users and "
         f"{ITEMS:,} items, width {WIDTH}; IdDropout, FeatureMask, GaussianNoise; {THREADS} threads; one step "
         "of each peer in turn.",

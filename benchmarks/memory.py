@@ -20,8 +20,8 @@ import sys
 import tempfile
 import time
 
+import _common
 import beam_throughput
-import common
 
 
 def peak_memory(source: pathlib.Path, target: pathlib.Path) -> tuple[float, float]:
@@ -37,7 +37,7 @@ def main() -> None:
         beam_throughput.job(*map(pathlib.Path, sys.argv[-2:]))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
-    arguments = common.parse(__doc__)
+    arguments = _common.parse(__doc__)
     small = 50_000 if arguments.quick else 500_000
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
@@ -54,7 +54,7 @@ def main() -> None:
             peak, seconds = peak_memory(source, root / f"out-{times}")
             peaks.append(peak)
             table.append([f"{small * times:,}", f"{peak:.0f}", f"{seconds:.1f}"])
-    common.finish(
+    _common.finish(
         "memory",
         {"rss_growth": peaks[1] / peaks[0]},
         header=["records", "peak resident memory, MiB", "wall seconds, start included"],

@@ -17,7 +17,7 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import itertools
 
-import common
+import _common
 import layer_cost
 
 import tfrs_augment as aug  # isort: skip  Before TensorFlow: it asks for Keras 2.
@@ -157,7 +157,7 @@ def fitted(ops, rows) -> aug.AugmentationPolicy:
 
 
 def main() -> None:
-    arguments = common.parse(__doc__)
+    arguments = _common.parse(__doc__)
     tf.config.threading.set_intra_op_parallelism_threads(layer_cost.THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(layer_cost.THREADS)
     rows = batches()
@@ -171,13 +171,13 @@ def main() -> None:
     peers = {"none": layer_cost.step(HistoryTwoTower(), rows)}
     peers |= {name: layer_cost.step(model, rows) for name, model in wrapped.items()}
     peers |= {name: alone(op, rows) for name, op in ops.items()}
-    timings = common.alternate(peers, runs=5 if quick else 40, warm_up=1 if quick else 3)
-    share = {name: common.ratio(timings, name, "none", clock="wall") for name in peers}
-    table = common.rows_of(timings, 1, "ms")
+    timings = _common.alternate(peers, runs=5 if quick else 40, warm_up=1 if quick else 3)
+    share = {name: _common.ratio(timings, name, "none", clock="wall") for name in peers}
+    table = _common.rows_of(timings, 1, "ms")
     for row in table:
         added = share[row[0]] - (1 if row[0] in (*wrapped, "none") else 0)
         row.append(f"{added:.1%}")
-    common.finish(
+    _common.finish(
         "op_cost",
         {
             "feature_and_sequence_share": share["policy of seven"] - 1,

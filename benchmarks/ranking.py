@@ -1,6 +1,7 @@
 """Does augmentation help a ranking model? RMSE of ratings, and AUC of liked movies.
 
     python benchmarks/ranking.py --data path/to/ml-100k [--seeds 5]
+    python benchmarks/ranking.py                         # the simulated shop
 
 The network is `towers.Ranking` (DCN V2) with early stopping; all its arms get equal steps. Beside it stand
 a logistic regression and a gradient-boosted tree on rows that `policy.apply` augmented, for teams whose
@@ -17,9 +18,8 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
 import argparse
 import dataclasses
-from collections.abc import Callable
 
-import common
+import _common
 import numpy as np
 import pandas as pd
 import tqdm
@@ -27,6 +27,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
 
 import tfrs_augment as aug  # isort: skip  Before TensorFlow: it asks for Keras 2.
 
@@ -37,32 +39,58 @@ from tfrs_augment.evaluation import Split, bootstrap, split
 from tfrs_augment.evaluation.slices import Slices
 from tfrs_augment.towers import Ranking
 
-LABEL, LIKED = "user_rating", 4.0
-IDS = ("user_id", "movie_id")
-FEATURES = ("user_age", "user_gender", "user_occupation", "movie_genres", "movie_year")
 EPOCHS, BATCH, PATIENCE, COPIES = 30, 1024, 3, 2
 BASELINE, MIXUP = "baseline", "MixUp of embeddings"
 
 
-def make_policy(seed: int) -> aug.AugmentationPolicy:
-    """Ids dropped, features hidden: what the retrieval policy does, on both sides of a row."""
-    return aug.AugmentationPolicy(
-        [
-            aug.ops.IdDropout("movie_id", rate=0.1),
-            aug.ops.IdDropout("user_id", rate=0.1),
-            aug.ops.FeatureMask(FEATURES, rate=0.1),
-        ],
-        seed=seed,
-        key_features=(*IDS, "timestamp"),
-    )
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """What a ranker reads, and what it is to predict.
+
+    Attributes:
+      ids: of user and item.
+      features: the others.
+      label: ratings, float32.
+      liked: the rating from which an item counts as liked.
+    """
+
+    ids: tuple[str, str]
+    features: tuple[str, ...]
+    label: str
+    liked: float
+
+    def policy(self, seed: int) -> aug.AugmentationPolicy:
+        """Ids dropped, features hidden: what the retrieval policy does, on both sides of a row."""
+        return aug.AugmentationPolicy(
+            [
+                *(aug.ops.IdDropout(name, rate=0.1) for name in self.ids),
+                aug.ops.FeatureMask(self.features, rate=0.1),
+            ],
+            seed=seed,
+            key_features=(*self.ids, "timestamp"),
+        )
 
 
-def mixup(alpha: float) -> list[aug.tasks.MixUpRanking]:
+MOVIELENS = Columns(
+    ids=("user_id", "movie_id"),
+    features=("user_age", "user_gender", "user_occupation", "movie_genres", "movie_year"),
+    label="user_rating",
+    liked=4.0,
+)
+SHOP = Columns(
+    ids=("user_id", "item_id"),
+    features=("user_age", "user_gender", "user_city", "item_category", "item_brand", "item_price"),
+    label="rating",
+    liked=4.0,
+)
+
+
+def mixup(columns: Columns, alpha: float) -> list[aug.tasks.MixUpRanking]:
     return [
         aug.tasks.MixUpRanking(
             lambda model, embedded: model.score(embedded, training=True),
             embed=lambda model, features: model.embed(features),
-            label=LABEL,
+            label=columns.label,
             alpha=alpha,
         )
     ]
@@ -73,14 +101,14 @@ class Arm:
     """A way to train the network.
 
     Args:
-      policy: a function of the seed that returns a policy.
-      tasks: a function that returns the losses to add.
+      policy: whether the policy acts.
+      mixup: the alpha of a MixUp loss to add. Default: none.
       copies: how often each row stands in the list that batches are cut from.
       dropout: of the network.
     """
 
-    policy: Callable[[int], aug.AugmentationPolicy] | None = None
-    tasks: Callable[[], list] | None = None
+    policy: bool = False
+    mixup: float | None = None
     copies: int = 1
     dropout: float = 0.2
 
@@ -89,20 +117,20 @@ ARMS = {
     BASELINE: Arm(),
     "tuned dropout": Arm(dropout=0.4),
     "oversampling": Arm(copies=1 + COPIES),
-    "policy": Arm(make_policy),
-    MIXUP: Arm(tasks=lambda: mixup(0.2)),
-    "MixUp, alpha 1": Arm(tasks=lambda: mixup(1.0)),
-    "MixUp and policy": Arm(make_policy, tasks=lambda: mixup(0.2)),
+    "policy": Arm(policy=True),
+    MIXUP: Arm(mixup=0.2),
+    "MixUp, alpha 1": Arm(mixup=1.0),
+    "MixUp and policy": Arm(policy=True, mixup=0.2),
 }
 
 
-def train(arm: Arm, one: Split, seed: int) -> np.ndarray:
+def train(arm: Arm, columns: Columns, one: Split, seed: int) -> np.ndarray:
     """Returns the predicted ratings of the test rows, float64 `[rows]`."""
     tf_keras.utils.set_random_seed(seed)
-    model = Ranking(one.train, label=LABEL, features=FEATURES, dropout=arm.dropout)
-    tasks = arm.tasks() if arm.tasks else ()
+    model = Ranking(one.train, label=columns.label, features=columns.features, dropout=arm.dropout)
+    tasks = mixup(columns, arm.mixup) if arm.mixup else ()
     if arm.policy or tasks:
-        aug.wrap(model, arm.policy(seed) if arm.policy else None, tasks=tasks)
+        aug.wrap(model, columns.policy(seed) if arm.policy else None, tasks=tasks)
     model.compile(tf_keras.optimizers.legacy.Adam(2e-3))
     rows = one.train.take(np.tile(np.arange(len(one.train)), arm.copies))
     stopping = tf_keras.callbacks.EarlyStopping(
@@ -120,14 +148,14 @@ def train(arm: Arm, one: Split, seed: int) -> np.ndarray:
     return np.concatenate(batches).astype(np.float64)
 
 
-def frame_of(rows: Interactions) -> pd.DataFrame:
-    """The ids and features as a table of Python values; genres are lists."""
-    columns = {}
-    for name in (*IDS, "timestamp", *FEATURES):
+def frame_of(rows: Interactions, columns: Columns) -> pd.DataFrame:
+    """The ids and features as a table of Python values; bags are lists."""
+    table = {}
+    for name in (*columns.ids, "timestamp", *columns.features):
         column = rows.rows[name]
         values = column.to_tf().to_list() if hasattr(column, "to_tf") else column.tolist()
-        columns[name] = [_decoded(value) for value in values]
-    return pd.DataFrame(columns)
+        table[name] = [_decoded(value) for value in values]
+    return pd.DataFrame(table)
 
 
 def _decoded(value):
@@ -145,10 +173,10 @@ class Ratings:
 
     FOLDS, PRIOR = 5, 10.0
 
-    def __init__(self, frame: pd.DataFrame, liked: np.ndarray):
-        self._mean, self._tables = liked.mean(), {}
+    def __init__(self, frame: pd.DataFrame, liked: np.ndarray, ids: tuple[str, str]):
+        self._mean, self._tables, self._ids = liked.mean(), {}, ids
         fold = np.arange(len(frame)) % self.FOLDS
-        for name in IDS:
+        for name in ids:
             for left_out in (*range(self.FOLDS), None):
                 used = fold != left_out if left_out is not None else np.ones(len(fold), bool)
                 grouped = pd.Series(liked[used]).groupby(frame[name].to_numpy()[used])
@@ -163,32 +191,33 @@ class Ratings:
             [
                 [
                     self._tables[n, f if training else None].get(i, self._mean)
-                    for n, i in zip(IDS, ids)
+                    for n, i in zip(self._ids, ids)
                 ]
-                for f, *ids in zip(fold, *(frame[name] for name in IDS), strict=True)
+                for f, *ids in zip(fold, *(frame[name] for name in self._ids), strict=True)
             ]
         )
 
 
-def classical(one: Split, seed: int, *, augmented: bool) -> dict[str, np.ndarray]:
+def classical(columns: Columns, one: Split, seed: int, *, augmented: bool) -> dict[str, np.ndarray]:
     """Returns the chance of a liking that a logistic regression and a boosted tree predict."""
-    frame, test = frame_of(one.train), frame_of(one.test)
-    liked = one.train.rows[LABEL] >= LIKED
+    frame, test = frame_of(one.train, columns), frame_of(one.test, columns)
+    liked = one.train.rows[columns.label] >= columns.liked
     parts = [frame]
     if augmented:
-        policy = make_policy(seed)
+        policy = columns.policy(seed)
         parts += [policy.apply(frame, draw=draw) for draw in range(COPIES)]
     labels = np.tile(liked, len(parts))
-    dicts = DictVectorizer()
-    columns = [*IDS, *FEATURES]
-    x = dicts.fit_transform([row for part in parts for row in _dicts(part[columns])])
+    dicts = make_pipeline(DictVectorizer(), MaxAbsScaler())
+    features = list(columns.features)
+    used = [*columns.ids, *features]
+    x = dicts.fit_transform([row for part in parts for row in _dicts(part[used])])
     logistic = LogisticRegression(C=0.3, max_iter=300).fit(x, labels)
-    found = {"logistic regression": logistic.predict_proba(dicts.transform(_dicts(test[columns])))}
-    ratings, dicts = Ratings(frame, liked), DictVectorizer(sparse=False)
-    x = dicts.fit_transform([row for part in parts for row in _dicts(part[list(FEATURES)])])
+    found = {"logistic regression": logistic.predict_proba(dicts.transform(_dicts(test[used])))}
+    ratings, dicts = Ratings(frame, liked, columns.ids), DictVectorizer(sparse=False)
+    x = dicts.fit_transform([row for part in parts for row in _dicts(part[features])])
     x = np.hstack([x, np.vstack([ratings.of(part, training=True) for part in parts])])
     tree = HistGradientBoostingClassifier(random_state=seed).fit(x, labels)
-    x = dicts.transform(_dicts(test[list(FEATURES)]))
+    x = dicts.transform(_dicts(test[features]))
     x = np.hstack([x, ratings.of(test, training=False)])
     found["boosted tree"] = tree.predict_proba(x)
     suffix = ", policy" if augmented else ""
@@ -196,12 +225,11 @@ def classical(one: Split, seed: int, *, augmented: bool) -> dict[str, np.ndarray
 
 
 def _dicts(frame: pd.DataFrame) -> list[dict]:
-    """Rows for `DictVectorizer`: strings and lists as categories, years and ages in units near 1."""
-    frame = frame.assign(user_age=frame["user_age"] / 50, movie_year=frame["movie_year"] / 2000)
+    """Rows for `DictVectorizer`; bags as categories."""
     rows = frame.to_dict("records")
     for row in rows:
-        genres = row.pop("movie_genres")
-        row.update({f"genre={genre}": 1.0 for genre in genres})
+        for name in [name for name, value in row.items() if isinstance(value, list)]:
+            row.update({f"{name}={value}": 1.0 for value in row.pop(name)})
     return rows
 
 
@@ -211,37 +239,42 @@ def auc_of(liked: np.ndarray, scores: np.ndarray) -> float:
 
 def main() -> None:
     def add(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--data", required=True, help="folder with MovieLens 100K")
+        parser.add_argument(
+            "--data", help="folder with MovieLens 100K (default: the simulated shop)"
+        )
         parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
 
-    arguments = common.parse(__doc__, add=add)
-    data = aug.datasets.movielens_100k(arguments.data)
-    if arguments.quick:
-        data = data.take(np.random.default_rng(0).permutation(len(data))[:10_000])
+    arguments = _common.parse(__doc__, add=add)
+    if arguments.data is None:
+        columns = SHOP
+        data = aug.datasets.simulated_shop("tiny" if arguments.quick else "small")
+    else:
+        columns, data = MOVIELENS, aug.datasets.movielens_100k(arguments.data)
     arms = {name: ARMS[name] for name in ((BASELINE, MIXUP) if arguments.quick else ARMS)}
     seeds = range(1 if arguments.quick else arguments.seeds)
+    rows: list[tuple] = []
     squares: dict[str, list] = {}
     aucs: dict[str, list] = {}
     slices = ("all", "warm", "tail", "cold")
     for seed in tqdm.tqdm(seeds, unit="seed"):
         one = split(data, by="user_time", cold_share=0.1, seed=seed)
         masks, users = Slices.of(one).masks, one.test.user_index()
-        labels = one.test.rows[LABEL].astype(np.float64)
+        labels = one.test.rows[columns.label].astype(np.float64)
         for name, arm in arms.items():
-            predicted = train(arm, one, seed)
+            predicted = train(arm, columns, one, seed)
             squares.setdefault(name, []).append((labels - predicted) ** 2)
-            aucs.setdefault(name, []).append(auc_of(labels >= LIKED, predicted))
+            aucs.setdefault(name, []).append(auc_of(labels >= columns.liked, predicted))
         for augmented in (False, True):
-            for name, chances in classical(one, seed, augmented=augmented).items():
-                aucs.setdefault(name, []).append(auc_of(labels >= LIKED, chances))
-        squares.setdefault("masks", []).append((users, masks))
-    report(arms, squares, aucs, slices, len(seeds), write=not arguments.quick)
+            for name, chances in classical(columns, one, seed, augmented=augmented).items():
+                aucs.setdefault(name, []).append(auc_of(labels >= columns.liked, chances))
+        rows.append((users, masks))
+    report(data.name, arms, rows, squares, aucs, slices, len(seeds), write=not arguments.quick)
 
 
-def report(arms, squares, aucs, slices, seeds, *, write) -> None:
+def report(data_name, arms, rows, squares, aucs, slices, seeds, *, write) -> None:
     """Prints and writes the table: RMSE by slice, its change with an interval, AUC."""
     sums = []
-    for number, (users, masks) in enumerate(squares["masks"]):
+    for number, (users, masks) in enumerate(rows):
         columns = [(squares[arm][number], masks[name]) for arm in arms for name in slices]
         sums.append(bootstrap.Sums.of(users, *map(list, zip(*columns, strict=True))))
     shape = (-1, len(arms), len(slices))
@@ -261,12 +294,12 @@ def report(arms, squares, aucs, slices, seeds, *, write) -> None:
     for name in aucs:
         if name not in arms:
             table.append([name, "all", "", "", f"{np.mean(aucs[name]):.4f}"])
-    common.finish(
-        "ranking",
+    _common.finish(
+        f"ranking_{data_name}",
         figures,
         header=["model", "test rows", "RMSE", "against the baseline", "AUC of ratings >= 4"],
         table=table,
-        notes=f"MovieLens 100K, {seeds} seeds: each user's last tenth tested, a tenth of the movies cold; "
+        notes=f"{data_name}, {seeds} seeds: each user's last tenth tested, a tenth of the items cold; "
         "95 % intervals, paired. The last rows: classical models, with and without rows of the policy.",
         write=write,
     )

@@ -25,7 +25,7 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 
 import _beauty
-import common
+import _common
 import quickstart
 
 import tfrs_augment as aug
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main() -> None:
-    arguments = common.parse(__doc__, add=add_arguments)
+    arguments = _common.parse(__doc__, add=add_arguments)
     if _beauty.is_beauty(arguments.data):
         run_beauty(arguments)
         return
@@ -174,7 +174,7 @@ def finish_report(
         [cell.rstrip() for cell in line[2:-2].split(" | ")]
         for line in report.table(slices=slices).splitlines()
     ]
-    common.finish(
+    _common.finish(
         name,
         figures,
         header=header,

@@ -12,7 +12,7 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import common
+import _common
 import tensorflow as tf
 
 from tfrs_augment.rng import KeyedRng
@@ -21,7 +21,7 @@ ROWS, NUMBERS, REPEATS = 4096, 16, 50
 
 
 def main() -> None:
-    arguments = common.parse(__doc__)
+    arguments = _common.parse(__doc__)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     keys = tf.bitcast(tf.range(ROWS, dtype=tf.int64), tf.uint64)
@@ -45,16 +45,16 @@ def main() -> None:
         for kind in ("uniform", "normal")
         for name, function in (("keyed", keyed), ("stateless", stateless))
     }
-    timings = common.alternate(peers, runs=7 if arguments.quick else 25, warm_up=2)
+    timings = _common.alternate(peers, runs=7 if arguments.quick else 25, warm_up=2)
     figures = {
-        f"{kind}_over_stateless": common.ratio(timings, f"keyed {kind}", f"stateless {kind}")
+        f"{kind}_over_stateless": _common.ratio(timings, f"keyed {kind}", f"stateless {kind}")
         for kind in ("uniform", "normal")
     }
-    common.finish(
+    _common.finish(
         "rng",
         figures,
         header=["numbers", "CPU ns a number: median (range)", "wall ns a number: median (range)"],
-        table=common.rows_of(timings, ROWS * NUMBERS * REPEATS, "ns"),
+        table=_common.rows_of(timings, ROWS * NUMBERS * REPEATS, "ns"),
         notes=f"{ROWS:,} rows of {NUMBERS} float32 numbers in a tf.function, one thread, alternate runs.",
         write=not arguments.quick,
     )

@@ -21,8 +21,8 @@ import pathlib
 import tempfile
 import time
 
+import _common
 import beam_throughput
-import common
 
 import tfrs_augment as aug
 from tfrs_augment import records
@@ -45,7 +45,7 @@ def rows(folder: pathlib.Path) -> collections.Counter:
 
 
 def main() -> None:
-    arguments = common.parse(__doc__)
+    arguments = _common.parse(__doc__)
     logging.getLogger("apache_beam").setLevel(logging.ERROR)
     count = 50_000 if arguments.quick else 500_000
     results, table = {}, []
@@ -73,7 +73,7 @@ def main() -> None:
     threaded = results["multi_threading"]
     lost = -1 if threaded is None else sum((first - threaded).values())
     figures = {f"equal_{mode}": results[mode] == first for mode in list(MODES)[1:]}
-    common.finish(
+    _common.finish(
         "runners",
         {**figures, "lost_multi_threading": lost},
         header=["running mode", "outcome", "wall seconds, start of workers included"],

@@ -22,7 +22,7 @@ import argparse
 import dataclasses
 import functools
 
-import common
+import _common
 import numpy as np
 
 import tfrs_augment as aug
@@ -168,7 +168,7 @@ def main() -> None:
         parser.add_argument("--first_seed", type=int, default=0, help="the first seed (default: 0)")
         parser.add_argument("--tune", action="store_true", help="compare on development rows")
 
-    arguments = common.parse(__doc__, add=add)
+    arguments = _common.parse(__doc__, add=add)
     scenario, quick = SCENARIOS[arguments.scenario], arguments.quick
     names = ("baseline", scenario.chosen) if quick else tuple(scenario.arms)
     first = arguments.first_seed
@@ -188,7 +188,7 @@ def main() -> None:
         [cell.rstrip() for cell in line[2:-2].split(" | ")]
         for line in report.table(scenario.metric, slices).splitlines()
     ]
-    common.finish(
+    _common.finish(
         f"scenario_{arguments.scenario}" + ("_tuning" if arguments.tune else ""),
         {
             scenario.metric.replace("@", "_at_"): figure.mean,
