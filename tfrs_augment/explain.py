@@ -50,7 +50,13 @@ class OpExplanation:
                 yield from part.lines(indent + "  ")
         else:
             for name, (before, after) in self.changes.items():
-                yield f"{indent}  {name}: {before!r} -> {after!r}"
+                yield f"{indent}  {name}: {_shown(before)} -> {_shown(after)}"
+
+
+def _shown(value: Any) -> str:
+    """A value as text; an encoded image would fill the screen."""
+    encoded = isinstance(value, bytes) and len(value) > 100
+    return f"{len(value)} bytes" if encoded else repr(value)
 
 
 @dataclasses.dataclass(frozen=True)

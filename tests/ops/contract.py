@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -23,6 +24,15 @@ from tfrs_augment.ops.sequence_layout import SequenceOp
 ROWS = 600
 RAGGED_ONLY = ("test_padded_and_ragged_columns_draw_alike",)
 """Tests for the cases with a ragged column."""
+
+
+@functools.cache
+def _photos() -> tf.Tensor:
+    """PNGs of 3 x 4 to 5 x 4 pixels that are no mirror images of themselves."""
+    pixels = np.random.default_rng(8).integers(50, 150, [ROWS, 5, 4, 3], dtype=np.uint8)
+    return tf.constant(
+        [tf.io.encode_png(image[: 3 + i % 3]).numpy() for i, image in enumerate(pixels)]
+    )
 
 
 def batch(rows: int = ROWS) -> dict[str, tf.Tensor | tf.RaggedTensor]:
@@ -46,6 +56,7 @@ def batch(rows: int = ROWS) -> dict[str, tf.Tensor | tf.RaggedTensor]:
                 for i in numbers
             ]
         ),
+        "photo": _photos()[:rows],
         "count": tf.constant(numbers % 29 + 1, tf.int64),
         "small": tf.constant(numbers % 13 + 1, tf.int32),
         "number": tf.constant(numbers % 101 / 7.0 + 0.5, tf.float32),

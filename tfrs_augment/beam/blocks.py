@@ -10,6 +10,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from tfrs_augment import records
+from tfrs_augment.ops.image.encoded import undecodable
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.records import ABSENT, BYTES, FLOAT, INT64, LISTED, Block, Column, Edit
 
@@ -83,6 +84,9 @@ class BlockAugmenter:
         self._aligned = tuple(
             part.aligned for op in policy.ops for part in op.parts() if part.aligned
         )
+        self._encoded = tuple(
+            dict.fromkeys(n for op in policy.ops for part in op.parts() for n in part.encoded)
+        )
         self._ragged = {name for names in self._aligned for name in names}
         self._functions: dict[frozenset[str], tf.types.experimental.GenericFunction] = {}
 
@@ -104,7 +108,10 @@ class BlockAugmenter:
         return kept
 
     def _reasons(self, block: Block) -> dict[int, str]:
-        """Why rows cannot be augmented, by row: no key, a number that is none, lists that do not match."""
+        """Why rows cannot be augmented, by row.
+
+        No key, a number that is none, lists that do not match, an image that cannot be decoded.
+        """
         reasons: dict[int, str] = {}
         for name in self._inputs:
             column = block.column(name)
@@ -131,6 +138,11 @@ class BlockAugmenter:
                         f"features {first!r} and {name!r} must have equally many values. "
                         f"Received: {lengths[i]} and {other[i]}",
                     )
+        for name in self._encoded:
+            images = to_features({name: block.column(name)})[name]
+            rows = images.value_rowids().numpy()
+            for i, reason in undecodable(images.flat_values, name).items():
+                reasons.setdefault(int(rows[i]), reason)
         return reasons
 
     def keys(self, block: Block) -> tf.Tensor:

@@ -87,6 +87,11 @@ class Op:
         """Those of its features that are lists of equal length in each row; a job refuses other rows."""
         return ()
 
+    @property
+    def encoded(self) -> tuple[str, ...]:
+        """Those of its features that are encoded images; a job refuses rows whose images are broken."""
+        return ()
+
     def parts(self) -> Iterator[Op]:
         """The ops that this one consists of: itself, or those that it combines."""
         yield self

@@ -4,6 +4,7 @@ from tfrs_augment.ops.image.affine import RandomAffine
 from tfrs_augment.ops.image.blur import GaussianBlur
 from tfrs_augment.ops.image.colour import ColorJitter, Grayscale
 from tfrs_augment.ops.image.crop import RandomResizedCrop
+from tfrs_augment.ops.image.encoded import EncodedImages, decode_images
 from tfrs_augment.ops.image.erasing import RandomErasing
 from tfrs_augment.ops.image.policies import AugMix, RandAugment, TrivialAugment
 from tfrs_augment.ops.image.sizes import stack_images
@@ -13,6 +14,7 @@ __all__ = [
     "AugMix",
     "AutoContrast",
     "ColorJitter",
+    "EncodedImages",
     "Equalize",
     "GaussianBlur",
     "Grayscale",
@@ -23,5 +25,6 @@ __all__ = [
     "RandomResizedCrop",
     "Solarize",
     "TrivialAugment",
+    "decode_images",
     "stack_images",
 ]

@@ -59,7 +59,7 @@ def stack_images(
             )
         one = tf.TensorSpec([*shape, images.shape[3]], images.dtype)
         return tf.map_fn(
-            lambda x: _resized(x.to_tensor(), shape, fit), images, fn_output_signature=one
+            lambda x: resized(x.to_tensor(), shape, fit), images, fn_output_signature=one
         )
     tensors = [tf.convert_to_tensor(image) for image in images]
     known = all(image.shape.rank == 3 and image.dtype in DTYPES for image in tensors)
@@ -70,10 +70,11 @@ def stack_images(
             "Images must be [height, width, channels], of at least one pixel, and of one dtype (uint8 or "
             f"floats) and number of channels. Received: {', '.join(found) or 'no image'}."
         )
-    return tf.stack([_resized(image, shape, fit) for image in tensors])
+    return tf.stack([resized(image, shape, fit) for image in tensors])
 
 
-def _resized(image: tf.Tensor, size: tuple[int, int], fit: str) -> tf.Tensor:
+def resized(image: tf.Tensor, size: tuple[int, int], fit: str) -> tf.Tensor:
+    """One image `[height, width, channels]` at a size, smoothed where it shrinks; see `stack_images`."""
     height, width = size
     if fit == "stretch":
         resized = tf.image.resize(image, size, antialias=True)
