@@ -89,6 +89,12 @@ def test_every_kind_of_image_is_read_as_rgb_as_pillow_reads_it(mode, kind, level
     assert difference.max() <= levels
 
 
+def test_16_bits_are_cut_to_8():
+    wide = (IMAGES[0].astype(np.uint16) << 8) + 77
+    (found,) = apply(EncodedImages("photo", [FLIP], format="png"), [tf.io.encode_png(wide).numpy()])
+    np.testing.assert_array_equal(pixels(found), IMAGES[0][:, ::-1])
+
+
 def test_the_result_is_what_the_ops_make_of_the_pixels():
     value = jpeg(IMAGES[0])
     jitter = ColorJitter("photo", brightness=(0.5, 0.5))
