@@ -209,6 +209,7 @@ def test_an_explanation_tells_the_length_and_not_the_bytes():
         ([FLIP], {"size": 0}, "`size` must be"),
         ([FLIP], {"fit": "crop"}, "`fit` must be one of cover, pad, stretch"),
         ([FLIP], {"format": "gif"}, "`format` must be one of jpeg, png"),
+        ([FLIP], {"quality": 95.0}, "`quality` must be an integer from 1 to 100"),
         ([FLIP], {"quality": 101}, "`quality` must be an integer from 1 to 100"),
     ],
 )
@@ -225,7 +226,7 @@ def test_a_column_of_pixels_or_of_rank_two_is_refused():
         augment({"row": [1], "photo": tf.constant([[jpeg(IMAGES[0])]])})
 
 
-@pytest.mark.parametrize("size", [0, (8,), (8, 0)])
+@pytest.mark.parametrize("size", [0, (8,), (8, 0), None])
 def test_sizes_to_decode_to_are_checked(size):
     with pytest.raises(InvalidArgumentError, match="`size` must be"):
         decode_images([png(IMAGES[0])], size)

@@ -11,11 +11,11 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from tfrs_augment.errors import DataError, InvalidArgumentError
+from tfrs_augment.errors import DataError
 from tfrs_augment.features import FeatureBatch, values_of, with_values
 from tfrs_augment.ops.base import Op, Params, op_from_config, with_unique_ids
 from tfrs_augment.ops.image import base
-from tfrs_augment.ops.image.sizes import FITS, resized
+from tfrs_augment.ops.image.sizes import FITS, check_size_and_fit, resized
 from tfrs_augment.rng import KeyedRng
 
 FORMATS = ("jpeg", "png")
@@ -90,7 +90,7 @@ class EncodedImages(Op):
             if getattr(self, name) not in known:
                 raise self.invalid(name, f"must be one of {', '.join(known)}", getattr(self, name))
         quality = self.quality
-        if not base.is_number(quality) or quality != int(quality) or not 1 <= quality <= 100:
+        if isinstance(quality, bool) or not isinstance(quality, int) or not 1 <= quality <= 100:
             raise self.invalid("quality", "must be an integer from 1 to 100", quality)
 
     @property
@@ -200,15 +200,7 @@ def decode_images(
       >>> aug.ops.image.decode_images(photo[tf.newaxis], 24).shape
       TensorShape([1, 24, 24, 3])
     """
-    shape = (size, size) if isinstance(size, int) else tuple(size)
-    if len(shape) != 2 or not all(isinstance(side, int) and side > 0 for side in shape):
-        raise InvalidArgumentError(
-            f"`size` must be (height, width), or one positive integer for both. Received: size={size!r}."
-        )
-    if fit not in FITS:
-        raise InvalidArgumentError(
-            f"`fit` must be one of {', '.join(FITS)}. Received: fit={fit!r}."
-        )
+    shape = check_size_and_fit(size, fit)
     return tf.map_fn(
         lambda value: _decode(value, feature, shape, fit),
         tf.convert_to_tensor(values),

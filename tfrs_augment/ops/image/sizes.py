@@ -41,16 +41,7 @@ def stack_images(
       >>> aug.ops.image.stack_images(images, (24, 32)).shape
       TensorShape([2, 24, 32, 3])
     """
-    shape = (size, size) if isinstance(size, int) else size
-    fitting = isinstance(shape, tuple | list) and len(shape) == 2
-    if not fitting or not all(isinstance(side, int) and side > 0 for side in shape):
-        raise InvalidArgumentError(
-            f"`size` must be (height, width), or one positive integer for both. Received: size={size!r}."
-        )
-    if fit not in FITS:
-        raise InvalidArgumentError(
-            f"`fit` must be one of {', '.join(FITS)}. Received: fit={fit!r}."
-        )
+    shape = check_size_and_fit(size, fit)
     if isinstance(images, tf.RaggedTensor):
         if images.shape.rank != 4 or images.shape[3] is None:
             raise DataError(
@@ -71,6 +62,25 @@ def stack_images(
             f"floats) and number of channels. Received: {', '.join(found) or 'no image'}."
         )
     return tf.stack([resized(image, shape, fit) for image in tensors])
+
+
+def check_size_and_fit(size: int | tuple[int, int], fit: str) -> tuple[int, int]:
+    """The size as (height, width).
+
+    Raises:
+      InvalidArgumentError: `size` or `fit` breaks its rule.
+    """
+    shape = (size, size) if isinstance(size, int) else size
+    fitting = isinstance(shape, tuple | list) and len(shape) == 2
+    if not fitting or not all(isinstance(side, int) and side > 0 for side in shape):
+        raise InvalidArgumentError(
+            f"`size` must be (height, width), or one positive integer for both. Received: size={size!r}."
+        )
+    if fit not in FITS:
+        raise InvalidArgumentError(
+            f"`fit` must be one of {', '.join(FITS)}. Received: fit={fit!r}."
+        )
+    return tuple(shape)
 
 
 def resized(image: tf.Tensor, size: tuple[int, int], fit: str) -> tf.Tensor:
