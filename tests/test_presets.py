@@ -102,7 +102,7 @@ def test_a_preset_trains_a_model_otherwise_than_without_it(name):
         tf_keras.utils.set_random_seed(3)
         model = Ranking() if name == "ranking" else Retrieval()
         if preset is not None:
-            assert preset.wrap(model) is model
+            assert preset.fit(ROWS).wrap(model) is model
         model.compile(tf_keras.optimizers.SGD(0.1))
         model.fit(tf.data.Dataset.from_tensor_slices(ROWS).batch(32), epochs=1, verbose=0)
         return np.concatenate([w.ravel() for w in model.get_weights()])
@@ -123,6 +123,11 @@ def test_a_preset_has_a_policy_that_is_a_file(name):
     config = json.loads(json.dumps(policy.get_config()))
     assert aug.AugmentationPolicy.from_config(config) == policy
     assert policy.ops
+
+
+def test_rates_by_popularity_must_be_fitted():
+    with pytest.raises(aug.errors.InvalidArgumentError, match="needs a fitted policy"):
+        PRESETS["sparse"]().wrap(Retrieval())
 
 
 def test_what_does_not_apply_is_left_out():

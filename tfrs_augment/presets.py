@@ -15,6 +15,7 @@ import tensorflow_recommenders as tfrs
 
 from tfrs_augment import ops, tasks
 from tfrs_augment.errors import InvalidArgumentError
+from tfrs_augment.fitting import fit
 from tfrs_augment.layers import wrap
 from tfrs_augment.layers.auxiliary import AuxiliaryTask, CandidateExtender
 from tfrs_augment.policy import AugmentationPolicy
@@ -33,6 +34,10 @@ class Preset:
 
     policy: AugmentationPolicy
     tasks: tuple[AuxiliaryTask | CandidateExtender, ...] = ()
+
+    def fit(self, data: Any) -> Preset:
+        """Returns the preset with what its policy must know of the training rows; see `fitting.fit`."""
+        return dataclasses.replace(self, policy=fit(self.policy, data))
 
     def wrap(self, model: tfrs.Model, **options: Any) -> tfrs.Model:
         """Returns `aug.wrap(model, preset.policy, tasks=preset.tasks, **options)`: the same instance."""
@@ -102,13 +107,15 @@ def sparse(
     key_features: Sequence[str],
     history: str | None = None,
     rate: float = 0.3,
-    weight: float = 0.3,
+    weight: float = 0.2,
     seed: int = 0,
 ) -> Preset:
     """For catalogues of which most items have few rows: dropped ids, and two views of an item.
 
-    A view shows a drawn half of the item's features, its id among them, the other view the rest; they are
-    told from those of other items, drawn evenly from the catalogue.
+    The ids of rare items are dropped more often than those of popular ones (`ops.PopularityRate`), which
+    keep what is known of them: `fit` the preset on the training rows. A view shows a drawn half of the
+    item's features, its id among them, the other view the rest; they are told from those of other items,
+    drawn evenly from the catalogue.
 
     Args:
       item_id: the id of the item to predict.
@@ -117,7 +124,8 @@ def sparse(
       items: the columns of the items that have training rows: the id and the features.
       key_features: of the policy.
       history: the ids of the items before, where the query has them.
-      rate: the chance that an id is dropped, in [0, 1].
+      rate: the chance that an id is dropped, in [0, 1]: of items with `n` training rows min(rate, 1 / n),
+        of each id of a history the rate itself.
       weight: of the contrastive loss.
       seed: of the policy.
 
@@ -132,7 +140,8 @@ def sparse(
             "`item_features` of sparse must name at least one feature beside the id. "
             f"Received: item_features={item_features!r}. Without any use aug.presets.sequential."
         )
-    found: list[ops.Op] = [ops.IdDropout(item_id, rate=rate)]
+    rare = ops.PopularityRate(scale=1.0, maximum=rate)
+    found: list[ops.Op] = [ops.IdDropout(item_id, rate=rare)]
     if history is not None:
         found.append(ops.HistoryIdDropout(history, rate=rate))
     contrastive = tasks.Contrastive(
@@ -176,17 +185,20 @@ def search_ads(
     *,
     key_features: Sequence[str],
     typos: float = 0.1,
-    dropout: float = 0.1,
+    dropout: float = 0.0,
     seed: int = 0,
 ) -> Preset:
-    """For models that match search queries: mistyped characters and left out words.
+    """For models that match search queries: mistyped characters.
 
     Args:
       query: the feature with the text.
       key_features: of the policy.
       typos: the chance that a character is mistyped, in [0, 1].
-      dropout: the chance that a word is left out, in [0, 1]; at least one word stays.
+      dropout: the chance that a word is left out, in [0, 1]; at least one word stays. Default: 0, as it
+        cost rare items more than it gave.
       seed: of the policy.
     """
-    found = [ops.CharTypos(query, rate=typos), ops.TokenDropout(query, rate=dropout)]
+    found: list[ops.Op] = [ops.CharTypos(query, rate=typos)]
+    if dropout:
+        found.append(ops.TokenDropout(query, rate=dropout))
     return Preset(AugmentationPolicy(found, seed=seed, key_features=tuple(key_features)))
