@@ -3,6 +3,7 @@
     python benchmarks/recommendation.py --data path/to/ml-100k
     python benchmarks/recommendation.py                         # the simulated shop
     python benchmarks/recommendation.py --data ... --tune       # how the settings were chosen
+    python benchmarks/recommendation.py --data path/to/ml-100k --frontier
     python benchmarks/recommendation.py --data path/to/amazon-beauty --fraction 0.1
 
 Resumable: finished trainings are kept in report/recommendation/ of the working directory. Figures: of
@@ -26,13 +27,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import _beauty
 import _common
+import numpy as np
 import quickstart
 
 import tfrs_augment as aug
+from tfrs_augment.datasets import Interactions
+from tfrs_augment.datasets.interactions import columns_to_tensors, take_column
 from tfrs_augment.evaluation import Arm, Protocol, Report, compare
 from tfrs_augment.evaluation.report import METRICS
 from tfrs_augment.evaluation.slices import MAIN_SLICES
-from tfrs_augment.towers import TwoTower
+from tfrs_augment.towers import TwoTower, mean_oov
 
 # What --tune compares: dropout of the towers without a policy, and policies by their rates, of which
 # the dropout of item ids, the dropout of user ids, and the mask on item features.
@@ -62,6 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--references", action="store_true", help="popularity and EASE too (Beauty alone)"
     )
     parser.add_argument(
+        "--frontier",
+        action="store_true",
+        help="cold against warm items: rates that are uniform or by popularity, two views",
+    )
+    parser.add_argument(
         "--tune", action="store_true", help="compare settings on development splits"
     )
 
@@ -79,7 +88,11 @@ def main() -> None:
         cache, protocol = None, Protocol(epochs=4)
     else:
         scenario = quickstart.load(arguments.data)
-    arms = tuning_arms(scenario) if arguments.tune else quickstart.make_arms(scenario)
+    if arguments.frontier:
+        arms = frontier_arms(scenario)
+        name += "_frontier"
+    else:
+        arms = tuning_arms(scenario) if arguments.tune else quickstart.make_arms(scenario)
     if arguments.quick and not arguments.tune:
         arms = {arm: arms[arm] for arm in ("baseline", "policy")}
     arms = {arm: arms[arm] for arm in arguments.arms or arms}
@@ -145,6 +158,45 @@ def tuning_arms(scenario: quickstart.Scenario) -> dict[str, Arm]:
         policy = dataclasses.replace(scenario.policy, ops=[op for op in ops if op.rate])
         arms[policy_name(rates)] = Arm(policy)
     return arms
+
+
+def contrast(features: Sequence[str], train: Interactions, weight: float = 0.3) -> list:
+    """Returns the loss between two views of the training items by their ids and features."""
+    met = np.flatnonzero(np.bincount(train.item_index(), minlength=len(train.items[train.item_id])))
+    names = (train.item_id, *features)
+    items = columns_to_tensors({name: take_column(train.items[name], met) for name in names})
+    return [
+        aug.tasks.Contrastive(
+            lambda model, columns: model.candidate_model(columns, training=True),
+            mask=names,
+            items=items,
+            weight=weight,
+        )
+    ]
+
+
+def frontier_arms(scenario: quickstart.Scenario) -> dict[str, Arm]:
+    """Returns arms that trade warm items for cold ones, at the dropout of the scenario."""
+    item, user, mask = scenario.policy.ops
+
+    def arm(rate: float | aug.ops.PopularityRate, *others: aug.ops.Op, **options) -> Arm:
+        ops = [dataclasses.replace(item, rate=rate), *others]
+        return Arm(dataclasses.replace(scenario.policy, ops=ops), **options)
+
+    by_popularity = aug.ops.PopularityRate(scale=10.0, maximum=0.5)
+    views = functools.partial(contrast, scenario.model["candidate_features"])
+    return {
+        "baseline": Arm(),
+        "mean-OOV": Arm(after_fit=mean_oov, share="baseline"),
+        "policy": Arm(scenario.policy),
+        "uniform 0.05": arm(0.05, user),
+        "uniform 0.2": arm(0.2, user, mask),
+        "by popularity, 10": arm(by_popularity, user),
+        "by popularity, 10, mask": arm(by_popularity, user, mask),
+        "by popularity, 20": arm(aug.ops.PopularityRate(scale=20.0, maximum=0.9), user),
+        "two views": Arm(tasks=views),
+        "policy, two views": Arm(scenario.policy, tasks=views),
+    }
 
 
 def finish(name: str, report: Report, policy: str, *, write: bool) -> None:

@@ -167,10 +167,15 @@ def main() -> None:
         parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
         parser.add_argument("--first_seed", type=int, default=0, help="the first seed (default: 0)")
         parser.add_argument("--tune", action="store_true", help="compare on development rows")
+        parser.add_argument(
+            "--arms",
+            type=lambda text: text.split(";"),
+            help='names of arms, such as "baseline;CharTypos 0.1" (default: all)',
+        )
 
     arguments = _common.parse(__doc__, add=add)
     scenario, quick = SCENARIOS[arguments.scenario], arguments.quick
-    names = ("baseline", scenario.chosen) if quick else tuple(scenario.arms)
+    names = arguments.arms or (("baseline", scenario.chosen) if quick else scenario.arms)
     first = arguments.first_seed
     report = compare(
         scenario.model(),

@@ -198,10 +198,6 @@ def test_a_missing_column_is_named():
         layer(features, training=True)
 
 
-class EmbeddingNoise(aug.ops.GaussianNoise):
-    stage = "embedding"
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -218,7 +214,7 @@ class EmbeddingNoise(aug.ops.GaussianNoise):
         (
             {
                 "policy": aug.AugmentationPolicy(
-                    [EmbeddingNoise("age", stddev=1)], key_features="row"
+                    [aug.ops.EmbeddingNoise("age", scale=0.1)], key_features="row"
                 )
             },
             "EmbeddingNoise 'age'.*stage 'embedding'",

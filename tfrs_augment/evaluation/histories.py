@@ -56,11 +56,11 @@ def split_histories(
     Example:
       >>> ids = np.array([b"a", b"b", b"c", b"d"])
       >>> data = Interactions.from_tables(
-      ...     {"user_id": np.repeat([b"u", b"v"], 4), "item_id": np.tile(ids, 2),
+      ...     {"user_id": np.repeat([b"u", b"v"], 4), "item_id": ids[[0, 1, 2, 3, 1, 2, 0, 3]],
       ...      "timestamp": np.tile(np.arange(4), 2)},
       ...     items={"item_id": ids}, users={"user_id": np.array([b"u", b"v"])})
       >>> one = split_histories(data, cold_share=0.0)
-      >>> one.test.rows["history"].to_lists()[0], one.test.rows["item_id"][0]
+      >>> one.test.rows["history"].to_lists()[0], one.test.rows["item_id"].tolist()[0]
       ([b'a', b'b', b'c'], b'd')
     """
     _check(data, fraction, cold_share, max_history, max_validation)

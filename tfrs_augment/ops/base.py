@@ -55,6 +55,12 @@ class Op:
     def __init_subclass__(cls, abstract: bool = False, **kwargs):
         super().__init_subclass__(**kwargs)
         if not abstract and not cls.__name__.startswith("_"):
+            taken = _REGISTRY.get(cls.__name__)
+            if taken is not None and taken.__module__ != cls.__module__:
+                raise InvalidArgumentError(
+                    f"There is an op '{cls.__name__}' already, in {taken.__module__}: a policy's JSON could "
+                    f"not tell them apart. Name the one in {cls.__module__} otherwise."
+                )
             _REGISTRY[cls.__name__] = cls
 
     def __post_init__(self):
