@@ -1,15 +1,16 @@
-"""Objects that are a JSON file: the policy, and the rules of cleaning."""
+"""Objects that are a JSON file: the policy, and the rules of cleaning; and the parts in them, by name."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
 
-from tfrs_augment.errors import InvalidArgumentError
+from tfrs_augment.errors import InvalidArgumentError, close_matches
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -75,3 +76,109 @@ class JsonFile:
             return cls.from_json(text)
         except InvalidArgumentError as error:
             raise InvalidArgumentError(f"{path}: {error}") from error
+
+
+def register(registry: dict[str, type], cls: type, what: str) -> None:
+    """Notes a class under its name, by which JSON knows it.
+
+    Raises:
+      InvalidArgumentError: a class of another module has the name.
+    """
+    taken = registry.get(cls.__name__)
+    if taken is not None and taken.__module__ != cls.__module__:
+        raise InvalidArgumentError(
+            f"There is {what} '{cls.__name__}' already, in {taken.__module__}: JSON could not tell them "
+            f"apart. Name the one in {cls.__module__} otherwise."
+        )
+    registry[cls.__name__] = cls
+
+
+def check_document(
+    config: Any, name: str, known: Sequence[str], parts: str, version: int
+) -> Sequence[Any]:
+    """Checks the outer object of a file, and returns the list of its parts.
+
+    Args:
+      config: what was read.
+      name: what the object is called in messages.
+      known: the fields that it may have.
+      parts: the field with the list.
+      version: the newest format that is understood.
+
+    Raises:
+      InvalidArgumentError: a newer format, an unknown field, or no list.
+    """
+    if not isinstance(config, Mapping):
+        raise InvalidArgumentError(f"A {name} must be a JSON object. Received: {config!r}.")
+    found = config.get("format_version")
+    if not isinstance(found, int) or not 1 <= found <= version:
+        raise InvalidArgumentError(
+            f"`format_version` must be from 1 to {version}. Received: {found!r}. "
+            "A higher one was written by a newer tfrs-augment: upgrade."
+        )
+    for field in config:
+        if field not in known:
+            raise InvalidArgumentError(
+                f"Unknown field '{field}' in the {name}. {close_matches(field, known)}"
+            )
+    entries = config.get(parts, [])
+    if not isinstance(entries, Sequence) or isinstance(entries, str):
+        raise InvalidArgumentError(f"`{parts}` must be a list. Received: {parts}={entries!r}.")
+    return entries
+
+
+def part_from_config(
+    config: Any,
+    where: str,
+    *,
+    tag: str,
+    registry: Mapping[str, type],
+    convert: Callable[[Any, str], Any],
+    hidden: Sequence[str] = (),
+) -> Any:
+    """Builds a part, a dataclass that is known by its name, from JSON values.
+
+    Args:
+      config: the name under `tag`, and the arguments; those that have a default may be left out.
+      where: the place in the file, for messages, such as "ops[2]".
+      tag: the field with the name, which is also what a part is called.
+      registry: name to class.
+      convert: makes an argument of a JSON value and its place.
+      hidden: fields of the classes that are no part of the JSON.
+
+    Raises:
+      InvalidArgumentError: an unknown part, an unknown or missing argument, or a value that breaks its rule.
+    """
+    if not isinstance(config, Mapping) or tag not in config:
+        raise InvalidArgumentError(
+            f'{where} must be an object with {_article(tag)} "{tag}". Received: {config!r}.'
+        )
+    arguments = {
+        name: convert(value, f"{where}.{name}") for name, value in config.items() if name != tag
+    }
+    name = config[tag]
+    if name not in registry:
+        raise InvalidArgumentError(
+            f"{where}: there is no {tag} '{name}'. {close_matches(str(name), registry)}"
+        )
+    cls = registry[name]
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.name not in hidden}
+    for argument in arguments:
+        if argument not in fields:
+            raise InvalidArgumentError(
+                f"{where} ({name}): unknown argument '{argument}'. {close_matches(argument, fields)}"
+            )
+    for field in fields.values():
+        required = (
+            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        )
+        if required and field.name not in arguments:
+            raise InvalidArgumentError(f"{where} ({name}): the argument '{field.name}' is missing.")
+    try:
+        return cls(**arguments)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"{where}: {error}") from error
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"

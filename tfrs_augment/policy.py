@@ -6,16 +6,16 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import tensorflow as tf
 
 from tfrs_augment import arrays
-from tfrs_augment.errors import InvalidArgumentError, close_matches
+from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.explain import Explanation, explain_row
 from tfrs_augment.features import FeatureBatch, as_column, row_keys
-from tfrs_augment.json_file import JsonFile
+from tfrs_augment.json_file import JsonFile, check_document
 from tfrs_augment.ops.base import Op, op_from_config, with_unique_ids
 from tfrs_augment.ops.fitted import FittedState, Requirement
 from tfrs_augment.rng import Column, KeyedRng
@@ -242,23 +242,8 @@ class AugmentationPolicy(JsonFile):
           InvalidArgumentError: a newer format, an unknown field, op or argument, or a value that breaks its
             rule; the message says where.
         """
-        if not isinstance(config, Mapping):
-            raise InvalidArgumentError(f"A policy must be a JSON object. Received: {config!r}.")
-        version = config.get("format_version")
-        if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
-            raise InvalidArgumentError(
-                f"`format_version` must be from 1 to {FORMAT_VERSION}. Received: {version!r}. "
-                "A higher one was written by a newer tfrs-augment: upgrade."
-            )
         known = ("format_version", "seed", "key_features", "ops")
-        for name in config:
-            if name not in known:
-                raise InvalidArgumentError(
-                    f"Unknown field '{name}' in the policy. {close_matches(name, known)}"
-                )
-        entries = config.get("ops", [])
-        if not isinstance(entries, Sequence) or isinstance(entries, str):
-            raise InvalidArgumentError(f"`ops` must be a list. Received: ops={entries!r}.")
+        entries = check_document(config, cls.json_name, known, "ops", FORMAT_VERSION)
         ops = [op_from_config(entry, f"ops[{i}]") for i, entry in enumerate(entries)]
         return cls(ops, seed=config.get("seed", 0), key_features=config.get("key_features", ()))
 

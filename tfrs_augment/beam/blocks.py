@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -94,50 +94,25 @@ class BlockAugmenter:
         """The records of a block that can be augmented; the others are in its `rejected`."""
         block = records.decode(frames, self.kinds, canonicalize)
         reasons = self._reasons(block)
-        if not reasons:
-            return block
-        ends = block.offsets[1:] - block.offsets[:-1]
-        keep = np.ones(block.n, bool)
-        keep[list(reasons)] = False
-        rejected = [
-            records.Rejection(int(block.file_offsets[i]), int(ends[i]), reason)
-            for i, reason in reasons.items()
-        ]
-        kept = block.take(keep)
-        kept.rejected = sorted(block.rejected + rejected)
-        return kept
+        return without(block, reasons) if reasons else block
 
     def _reasons(self, block: Block) -> dict[int, str]:
         """Why rows cannot be augmented, by row.
 
         No key, a number that is none, lists that do not match, an image that cannot be decoded.
         """
-        reasons: dict[int, str] = {}
+        reasons = without_key(block, self._keys)
         for name in self._inputs:
             column = block.column(name)
-            lengths = np.diff(column.row_splits)
-            if name in self._keys:
-                for i in np.flatnonzero(lengths != 1).tolist():
-                    found = "none" if lengths[i] == 0 else f"{lengths[i]} values"
-                    reasons.setdefault(
-                        i, f"key feature {name!r} must have one value. Received: {found}"
-                    )
             if column.kind == FLOAT:
+                lengths = np.diff(column.row_splits)
                 rows = np.repeat(np.arange(block.n), lengths)[~np.isfinite(column.values)]
                 for i in np.unique(rows).tolist():
                     reasons.setdefault(
                         i, f"feature {name!r} must be finite. Received: NaN or infinity"
                     )
-        for first, *others in self._aligned:
-            lengths = np.diff(block.column(first).row_splits)
-            for name in others:
-                other = np.diff(block.column(name).row_splits)
-                for i in np.flatnonzero(lengths != other).tolist():
-                    reasons.setdefault(
-                        i,
-                        f"features {first!r} and {name!r} must have equally many values. "
-                        f"Received: {lengths[i]} and {other[i]}",
-                    )
+        for features in self._aligned:
+            reasons = unequal(block, features) | reasons
         for name in self._encoded:
             images = to_features({name: block.column(name)})[name]
             rows = images.value_rowids().numpy()
@@ -286,3 +261,46 @@ def to_features(columns: Mapping[str, Column]) -> dict[str, tf.RaggedTensor]:
             values = tf.io.parse_tensor(values, tf.string)
         features[name] = tf.RaggedTensor.from_row_splits(values, row_splits, validate=False)
     return features
+
+
+def without_key(block: Block, names: Iterable[str]) -> dict[int, str]:
+    """Which rows have not one value of each key feature, and why."""
+    reasons: dict[int, str] = {}
+    for name in names:
+        lengths = np.diff(block.column(name).row_splits)
+        for i in np.flatnonzero(lengths != 1).tolist():
+            found = "none" if lengths[i] == 0 else f"{lengths[i]} values"
+            reasons.setdefault(i, f"key feature {name!r} must have one value. Received: {found}")
+    return reasons
+
+
+def unequal(block: Block, features: Sequence[str]) -> dict[int, str]:
+    """Which rows have not equally many values of some features, and why."""
+    reasons: dict[int, str] = {}
+    first, *others = features
+    lengths = np.diff(block.column(first).row_splits)
+    for name in others:
+        other = np.diff(block.column(name).row_splits)
+        for i in np.flatnonzero(lengths != other).tolist():
+            reasons.setdefault(
+                i,
+                f"features {first!r} and {name!r} must have equally many values. "
+                f"Received: {lengths[i]} and {other[i]}",
+            )
+    return reasons
+
+
+def without(block: Block, reasons: Mapping[int, str]) -> Block:
+    """A block without some rows, which join its rejected ones."""
+    sizes = np.diff(block.offsets)
+    keep = np.ones(block.n, bool)
+    keep[list(reasons)] = False
+    kept = block.take(keep)
+    kept.rejected = sorted(
+        block.rejected
+        + [
+            records.Rejection(int(block.file_offsets[i]), int(sizes[i]), reason)
+            for i, reason in reasons.items()
+        ]
+    )
+    return kept

@@ -10,7 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from tfrs_augment import records
-from tfrs_augment.beam.blocks import PARENT_KEY, canonicalize, to_features
+from tfrs_augment.beam.blocks import (
+    PARENT_KEY,
+    canonicalize,
+    to_features,
+    unequal,
+    without,
+    without_key,
+)
 from tfrs_augment.beam.sequences import payloads_of
 from tfrs_augment.beam.transforms import REJECTED, Buffered, check_buffered, count
 from tfrs_augment.datasets.windows import POSITION, WindowSpec
@@ -119,37 +126,10 @@ class _Window(Buffered):
 
     def work(self, frames):
         block = records.decode(frames, self._kinds, canonicalize)
-        reasons = self._reasons(block)
-        rejected = list(block.rejected)
+        reasons = unequal(block, self._spec.history) | without_key(block, self._keys)
         if reasons:
-            sizes = np.diff(block.offsets)
-            rejected += [
-                records.Rejection(int(block.file_offsets[i]), int(sizes[i]), reason)
-                for i, reason in reasons.items()
-            ]
-            keep = np.ones(block.n, bool)
-            keep[list(reasons)] = False
-            block = block.take(keep)
-        return rejected, self._windows(block) if block.n else ()
-
-    def _reasons(self, block: Block) -> dict[int, str]:
-        """Why records cannot be cut into windows, by number."""
-        reasons: dict[int, str] = {}
-        for name in self._keys:
-            lengths = np.diff(block.column(name).row_splits)
-            for i in np.flatnonzero(lengths != 1).tolist():
-                reasons[i] = f"key feature {name!r} must have one value. Received: {lengths[i]}"
-        first, *others = self._spec.history
-        lengths = np.diff(block.column(first).row_splits)
-        for name in others:
-            other = np.diff(block.column(name).row_splits)
-            for i in np.flatnonzero(lengths != other).tolist():
-                reasons.setdefault(
-                    i,
-                    f"features {first!r} and {name!r} must have equally many values. "
-                    f"Received: {lengths[i]} and {other[i]}",
-                )
-        return reasons
+            block = without(block, reasons)
+        return block.rejected, self._windows(block) if block.n else ()
 
     def _windows(self, block: Block) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         spec = self._spec

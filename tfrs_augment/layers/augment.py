@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
 import tf_keras
 
 from tfrs_augment.errors import InvalidArgumentError
@@ -17,13 +16,14 @@ from tfrs_augment.layers.columns import (
     is_draw,
     is_training,
 )
+from tfrs_augment.layers.counting import CountingLayer
 from tfrs_augment.ops.fitted import FittedState
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.rng import Column
 
 
 @tf_keras.utils.register_keras_serializable(package="tfrs_augment")
-class Augment(tf_keras.layers.Layer):
+class Augment(CountingLayer):
     """Applies a policy to a dict of features, in training only.
 
     At an equal draw number a row becomes what `policy.augment(rows, draw=...)` and the Beam job
@@ -80,8 +80,7 @@ class Augment(tf_keras.layers.Layer):
         key: str | None = None,
         **kwargs,
     ):
-        # Columns keep their types, whatever the mixed precision of the model.
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(counts=draw is None, **kwargs)
         check_policy(policy, key, "Augment")
         if draw is not None and not is_draw(draw):
             raise InvalidArgumentError(
@@ -89,16 +88,6 @@ class Augment(tf_keras.layers.Layer):
             )
         self._policy, self._draw, self._key = policy, draw, key
         self._supports_ragged_inputs = True
-        self._calls = None
-        if draw is None:
-            self._calls = self.add_weight(
-                "draw",
-                shape=(),
-                dtype=tf.int64,
-                initializer="zeros",
-                trainable=False,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            )
 
     @property
     def policy(self) -> AugmentationPolicy:
@@ -113,10 +102,7 @@ class Augment(tf_keras.layers.Layer):
             )
         if not is_training(training, "Augment"):
             return copied(inputs)
-        draw = self._draw
-        if self._calls is not None:
-            draw = self._calls.read_value()
-            self._calls.assign_add(1)
+        draw = self._draw_number(self._draw)
         columns = columns_by_name(inputs, self._policy.features + self._policy.key_features)
         return copied(inputs, augment_columns(self._policy, columns, draw=draw, key=self._key))
 

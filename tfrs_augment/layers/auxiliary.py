@@ -11,10 +11,10 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
-import tf_keras
 
 from tfrs_augment.errors import InvalidArgumentError, UnknownFeatureError, close_matches
 from tfrs_augment.layers.columns import batch_size, is_draw, is_training, leaves
+from tfrs_augment.layers.counting import CountingLayer
 from tfrs_augment.policy import AugmentationPolicy
 
 REDUCTIONS = ("sum", "mean")
@@ -23,37 +23,24 @@ Function = Callable[[Any, Mapping[str, Any]], tf.Tensor]
 """A part of a model, as a function of the model and a dict of features."""
 
 
-class _Task(tf_keras.layers.Layer, tfrs.tasks.Task):
+class _Task(CountingLayer, tfrs.tasks.Task):
     """A layer that draws: by the number that it is given, or else by the count of its calls."""
 
     def __init__(self, *, seed: int, **kwargs):
-        # Columns keep their types, whatever the mixed precision of the model.
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         if not is_draw(seed):
             raise InvalidArgumentError(
                 f"`seed` of {type(self).__name__} must be an integer in [0, 2**63). "
                 f"Received: seed={seed!r}."
             )
         self.seed = seed
-        self._calls = self.add_weight(
-            "draw",
-            shape=(),
-            dtype=tf.int64,
-            initializer="zeros",
-            trainable=False,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
 
     def __call__(self, *args, training: bool = True, **kwargs):
         # Left out, Keras would fill in that of the calling layer, or False.
         return super().__call__(*args, training=training, **kwargs)
 
     def _draw_number(self, draw: int | tf.Tensor | None) -> tf.Tensor:
-        if draw is not None:
-            return tf.cast(draw, tf.int64)
-        draw = self._calls.read_value()
-        self._calls.assign_add(1)
-        return draw
+        return tf.cast(super()._draw_number(draw), tf.int64)
 
     def _invalid(self, argument: str, rule: str, value: Any) -> InvalidArgumentError:
         return InvalidArgumentError(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import tensorflow as tf
-import tf_keras
 
 from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.features import row_keys
 from tfrs_augment.layers.columns import is_draw, position_keys
+from tfrs_augment.layers.counting import CountingLayer
 from tfrs_augment.rng import KeyedRng
 
 
-class KeyedLayer(tf_keras.layers.Layer):
+class KeyedLayer(CountingLayer):
     """A layer that draws numbers for rows in training.
 
     Args:
@@ -25,24 +25,14 @@ class KeyedLayer(tf_keras.layers.Layer):
     """
 
     def __init__(self, *, seed: int = 0, draw: int | None = None, **kwargs):
-        # Tensors keep their types, whatever the mixed precision of the model.
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(counts=draw is None, **kwargs)
         user = type(self).__name__
         for name, value in {"seed": seed, "draw": draw}.items():
             if not is_draw(value) and not (name == "draw" and value is None):
                 raise InvalidArgumentError(
                     f"`{name}` of {user} must be an integer in [0, 2**63). Received: {name}={value!r}."
                 )
-        self.seed, self._draw, self._calls = seed, draw, None
-        if draw is None:
-            self._calls = self.add_weight(
-                "draw",
-                shape=(),
-                dtype=tf.int64,
-                initializer="zeros",
-                trainable=False,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            )
+        self.seed, self._draw = seed, draw
 
     def next_keys(self, size: tf.Tensor, key: tf.Tensor | None) -> tuple[tf.Tensor, KeyedRng]:
         """The keys of the rows, uint64 `[batch]`, and their random numbers for this call.
@@ -51,12 +41,8 @@ class KeyedLayer(tf_keras.layers.Layer):
           size: the number of rows.
           key: ids that tell rows apart, `[batch]`, or None to draw by the place in the batch.
         """
-        draw = self._draw
-        if self._calls is not None:
-            draw = self._calls.read_value()
-            self._calls.assign_add(1)
         keys = position_keys(size) if key is None else row_keys({"key": key}, ["key"])
-        return keys, KeyedRng(self.seed, keys, draw)
+        return keys, KeyedRng(self.seed, keys, self._draw_number(self._draw))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, as JSON values."""

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from tfrs_augment.errors import DataError, InvalidArgumentError, close_matches
+from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.features import FeatureBatch, values_of
+from tfrs_augment.json_file import part_from_config, register
 from tfrs_augment.ops.fitted import FittedState, Requirement
 from tfrs_augment.ops.popularity import PopularityRate
 from tfrs_augment.rng import Column, KeyedRng
@@ -55,13 +56,7 @@ class Op:
     def __init_subclass__(cls, abstract: bool = False, **kwargs):
         super().__init_subclass__(**kwargs)
         if not abstract and not cls.__name__.startswith("_"):
-            taken = _REGISTRY.get(cls.__name__)
-            if taken is not None and taken.__module__ != cls.__module__:
-                raise InvalidArgumentError(
-                    f"There is an op '{cls.__name__}' already, in {taken.__module__}: a policy's JSON could "
-                    f"not tell them apart. Name the one in {cls.__module__} otherwise."
-                )
-            _REGISTRY[cls.__name__] = cls
+            register(_REGISTRY, cls, "an op")
 
     def __post_init__(self):
         for name in self.features:
@@ -212,33 +207,9 @@ def op_from_config(config: Mapping[str, Any], where: str) -> Op:
     Raises:
       InvalidArgumentError: an unknown op, an unknown or missing argument, or a value that breaks its rule.
     """
-    if not isinstance(config, Mapping) or "op" not in config:
-        raise InvalidArgumentError(f'{where} must be an object with an "op". Received: {config!r}.')
-    arguments = {
-        name: _from_json(value, f"{where}.{name}") for name, value in config.items() if name != "op"
-    }
-    name = config["op"]
-    if name not in _REGISTRY:
-        raise InvalidArgumentError(
-            f"{where}: there is no op '{name}'. {close_matches(str(name), _REGISTRY)}"
-        )
-    cls = _REGISTRY[name]
-    fields = {f.name: f for f in dataclasses.fields(cls) if f.name != "fitted"}
-    for argument in arguments:
-        if argument not in fields:
-            raise InvalidArgumentError(
-                f"{where} ({name}): unknown argument '{argument}'. {close_matches(argument, fields)}"
-            )
-    for field in fields.values():
-        required = (
-            field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        )
-        if required and field.name not in arguments:
-            raise InvalidArgumentError(f"{where} ({name}): the argument '{field.name}' is missing.")
-    try:
-        return cls(**arguments)
-    except InvalidArgumentError as error:
-        raise InvalidArgumentError(f"{where}: {error}") from error
+    return part_from_config(
+        config, where, tag="op", registry=_REGISTRY, convert=_from_json, hidden=("fitted",)
+    )
 
 
 def _from_json(value: Any, where: str) -> Any:

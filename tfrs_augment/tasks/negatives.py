@@ -6,17 +6,16 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError, close_matches
+from tfrs_augment.errors import InvalidArgumentError, UnknownFeatureError, close_matches
 from tfrs_augment.layers.auxiliary import CandidateExtender, Function, embed
 from tfrs_augment.layers.columns import POSITION, batch_size, check_policy, columns_by_name
 from tfrs_augment.layers.columns import is_training as is_training_call
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.tasks.catalogue import Catalogue, as_array, keys_of
-from tfrs_augment.tasks.sampling import rescaled_probabilities
+from tfrs_augment.tasks.sampling import Shares, rescaled_probabilities
 
 
 @dataclasses.dataclass(frozen=True)
@@ -301,48 +300,6 @@ class MixedNegatives(CorpusNegatives):
 
     def _mask(self, drawn, queries, candidates, ids, removes_hits):
         return None if removes_hits else ids[:, tf.newaxis] != drawn.ids[tf.newaxis]
-
-
-class Shares:
-    """The share of each item in the training rows.
-
-    Args:
-      ids: `[items]`, distinct.
-      counts: `[items]`, counts or shares, none below 0 and not all 0.
-      user: who asks, for messages.
-    """
-
-    def __init__(self, ids: np.ndarray, counts: Any, user: str):
-        counts = np.asarray(counts, np.float64)
-        if counts.shape != ids.shape:
-            raise DataError(
-                f"`counts` of {user} must have one number an item. Received: shape "
-                f"{counts.shape} for {len(ids)} items."
-            )
-        if len(np.unique(ids)) < len(ids):
-            raise DataError(f"`items` of {user} must hold each id once. Received: repeated ids.")
-        if not np.isfinite(counts).all() or (counts < 0).any() or not counts.any():
-            raise DataError(
-                f"`counts` of {user} must be finite, none below 0 and not all 0. "
-                f"Received: from {counts.min()} to {counts.max()}."
-            )
-        with tf.init_scope():
-            # An id outside the catalogue counts as never seen.
-            self._shares = tf.constant(np.append(counts / counts.sum(), 0.0), tf.float32)
-            keys = tf.constant(ids if ids.dtype.kind == "S" else ids.astype(np.int64))
-            places = tf.range(len(ids), dtype=tf.int64)
-            self._places = tf.lookup.StaticHashTable(
-                tf.lookup.KeyValueTensorInitializer(keys, places), default_value=len(ids)
-            )
-
-    def at(self, places: tf.Tensor) -> tf.Tensor:
-        """float32 `[n]`, the shares of items by their places."""
-        return tf.gather(self._shares, places)
-
-    def of(self, ids: tf.Tensor) -> tf.Tensor:
-        """float32 `[n]`, the shares of items by their ids."""
-        ids = ids if ids.dtype == tf.string else tf.cast(ids, tf.int64)
-        return self.at(self._places.lookup(ids))
 
 
 def beside(mask: tf.Tensor | None, ids: tf.Tensor, more: tf.Tensor) -> tf.Tensor:

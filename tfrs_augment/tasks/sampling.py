@@ -16,6 +16,48 @@ from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureE
 _ITEM_COUNTS = "item_counts.json"
 
 
+class Shares:
+    """The share of each item in the training rows.
+
+    Args:
+      ids: `[items]`, distinct.
+      counts: `[items]`, counts or shares, none below 0 and not all 0.
+      user: who asks, for messages.
+      unseen: the share of an id that is none of `ids`.
+    """
+
+    def __init__(self, ids: np.ndarray, counts: Any, user: str, *, unseen: float = 0.0):
+        counts = np.asarray(counts, np.float64)
+        if counts.shape != ids.shape:
+            raise DataError(
+                f"`counts` of {user} must have one number an item. Received: shape "
+                f"{counts.shape} for {len(ids)} items."
+            )
+        if len(np.unique(ids)) < len(ids):
+            raise DataError(f"`items` of {user} must hold each id once. Received: repeated ids.")
+        if not np.isfinite(counts).all() or (counts < 0).any() or not counts.any():
+            raise DataError(
+                f"`counts` of {user} must be finite, none below 0 and not all 0. "
+                f"Received: from {counts.min()} to {counts.max()}."
+            )
+        with tf.init_scope():
+            self._shares = tf.constant(np.append(counts / counts.sum(), unseen), tf.float32)
+            keys = tf.constant(ids if ids.dtype.kind == "S" else ids.astype(np.int64))
+            places = tf.range(len(ids), dtype=tf.int64)
+            self._places = tf.lookup.StaticHashTable(
+                tf.lookup.KeyValueTensorInitializer(keys, places), default_value=len(ids)
+            )
+
+    def at(self, places: tf.Tensor) -> tf.Tensor:
+        """float32 `[n]`, the shares of items by their places."""
+        return tf.gather(self._shares, places)
+
+    def of(self, ids: tf.Tensor) -> tf.Tensor:
+        """float32 `[n]`, the shares of items by their ids."""
+        ids = ids if ids.dtype == tf.string else tf.cast(ids, tf.int64)
+        return self.at(self._places.lookup(ids))
+
+
 class SamplingProbabilities:
     """Looks up the share that each item has of the training rows, for `candidate_sampling_probability`.
 
@@ -55,20 +97,13 @@ class SamplingProbabilities:
 
     def __init__(self, counts: str | os.PathLike | Mapping[str, Any], feature: str | None = None):
         ids, numbers = _items(counts, feature)
-        self._total = float(numbers.sum())
-        with tf.init_scope():
-            self._shares = tf.lookup.StaticHashTable(
-                tf.lookup.KeyValueTensorInitializer(
-                    tf.constant(ids), tf.constant(numbers / self._total, tf.float32)
-                ),
-                default_value=1.0 / self._total,
-            )
+        self._shares = Shares(ids, numbers, type(self).__name__, unseen=1.0 / numbers.sum())
 
     def __call__(self, ids: Any) -> tf.Tensor:
         """See the class."""
         ids = tf.convert_to_tensor(ids)
         # JSON has no keys but strings.
-        return self._shares.lookup(ids if ids.dtype == tf.string else tf.strings.as_string(ids))
+        return self._shares.of(ids if ids.dtype == tf.string else tf.strings.as_string(ids))
 
 
 def sampling_probabilities(

@@ -6,19 +6,18 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 import tf_keras
 
 from tfrs_augment.datasets.interactions import Interactions, Ragged, find_ids
 from tfrs_augment.errors import DataError, close_matches
 from tfrs_augment.towers.encoders import MLP, make_encoder
 from tfrs_augment.towers.features import id_lookup
-from tfrs_augment.towers.two_tower import CorrectedRetrieval
+from tfrs_augment.towers.two_tower import CorrectedTwoTower
 
 _ATTRIBUTE_DIM = 24
 
 
-class SequentialTwoTower(tfrs.Model):
+class SequentialTwoTower(CorrectedTwoTower):
     """A TFRS retrieval model: history tower, item tower, in-batch softmax.
 
     An item is the sum of its id embedding and of what a hidden layer makes of that embedding and
@@ -84,7 +83,7 @@ class SequentialTwoTower(tfrs.Model):
         history: str = "history",
         history_index: str = "history_index",
     ):
-        super().__init__()
+        super().__init__(train, temperature=temperature)
         for table, name in (("items", attributes), ("rows", history)):
             column = getattr(train, table).get(name)
             if not isinstance(column, Ragged) or column.dtype.kind != "S":
@@ -92,11 +91,8 @@ class SequentialTwoTower(tfrs.Model):
                     f"`train.{table}` must have a ragged column {name!r} of bytes. "
                     f"{close_matches(name, getattr(train, table))}"
                 )
-        self._item_id = train.item_id
-        target = train.item_index()
-        counts = np.bincount(target, minlength=len(train.items[train.item_id]))
         met = np.union1d(
-            np.unique(target),
+            np.unique(train.item_index()),
             np.unique(
                 find_ids(train.rows[history].values, train.items[train.item_id], "`train.items`")
             ),
@@ -124,18 +120,6 @@ class SequentialTwoTower(tfrs.Model):
             self.candidate_model = ContentTower(
                 items, hidden=hidden, dropout=dropout, column=attributes
             )
-        self.task = CorrectedRetrieval(
-            train.items[train.item_id], counts / counts.sum(), temperature=temperature
-        )
-
-    def compute_loss(self, features: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Returns the scalar loss, summed over the batch as TFRS does."""
-        return self.task(
-            self.query_model(features, training=training),
-            self.candidate_model(features, training=training),
-            candidate_ids=features[self._item_id],
-            compute_metrics=not training,
-        )
 
 
 class _Items(tf_keras.layers.Layer):

@@ -7,14 +7,43 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+import tf_keras
 
 from tfrs_augment import layers
 from tfrs_augment.datasets.interactions import Column, Interactions, take_column
 from tfrs_augment.errors import UnknownFeatureError, close_matches
+from tfrs_augment.tasks.sampling import Shares
 from tfrs_augment.towers.features import FeatureTower
 
 
-class TwoTower(tfrs.Model):
+class CorrectedTwoTower(tfrs.Model):
+    """What the two-towers share: the loss of `query_model` and `candidate_model`, corrected by counts.
+
+    Args:
+      train: the interactions to learn from.
+      temperature: divides the cosine of a query and an item.
+    """
+
+    query_model: tf_keras.Model
+    candidate_model: tf_keras.Model
+
+    def __init__(self, train: Interactions, *, temperature: float):
+        super().__init__()
+        self._item_id = train.item_id
+        counts = np.bincount(train.item_index(), minlength=len(train.items[train.item_id]))
+        self.task = CorrectedRetrieval(train.items[train.item_id], counts, temperature=temperature)
+
+    def compute_loss(self, features: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Returns the scalar loss, summed over the batch as TFRS does."""
+        return self.task(
+            self.query_model(features, training=training),
+            self.candidate_model(features, training=training),
+            candidate_ids=features[self._item_id],
+            compute_metrics=not training,
+        )
+
+
+class TwoTower(CorrectedTwoTower):
     """A TFRS retrieval model built from interactions: user tower, item tower, in-batch softmax.
 
     Vocabularies, moments and sampling probabilities come from `train.rows` alone, so an item
@@ -72,10 +101,8 @@ class TwoTower(tfrs.Model):
         context_features: Sequence[str] = (),
         text_features: Sequence[str] = (),
     ):
-        super().__init__()
-        self._item_id = train.item_id
-        users, items = np.unique(train.user_index()), train.item_index()
-        counts = np.bincount(items, minlength=len(train.items[train.item_id]))
+        super().__init__(train, temperature=temperature)
+        users, items = np.unique(train.user_index()), np.unique(train.item_index())
         options = {
             "embedding_dim": embedding_dim,
             "hidden": hidden,
@@ -93,22 +120,10 @@ class TwoTower(tfrs.Model):
             **options,
         )
         self.candidate_model = FeatureTower(
-            _pick(train.items, np.flatnonzero(counts), train.item_id, candidate_features),
+            _pick(train.items, items, train.item_id, candidate_features),
             id_column=train.item_id,
             name="candidate_model",
             **options,
-        )
-        self.task = CorrectedRetrieval(
-            train.items[train.item_id], counts / counts.sum(), temperature=temperature
-        )
-
-    def compute_loss(self, features: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Returns the scalar loss, summed over the batch as TFRS does."""
-        return self.task(
-            self.query_model(features, training=training),
-            self.candidate_model(features, training=training),
-            candidate_ids=features[self._item_id],
-            compute_metrics=not training,
         )
 
 
@@ -120,20 +135,14 @@ class CorrectedRetrieval(tfrs.tasks.Retrieval):
 
     Args:
       ids: bytes `[items]`, the catalogue.
-      probabilities: float `[items]`, shares of the training rows. TFRS clips them to 1e-6.
+      counts: `[items]`, how often each occurs in the training rows, or its share of them. TFRS clips
+        the shares to 1e-6.
       temperature: as of `tfrs.tasks.Retrieval`.
     """
 
-    def __init__(self, ids: np.ndarray, probabilities: np.ndarray, *, temperature: float):
+    def __init__(self, ids: np.ndarray, counts: np.ndarray, *, temperature: float):
         super().__init__(temperature=temperature, remove_accidental_hits=True)
-        self._index = tf.lookup.StaticHashTable(
-            tf.lookup.KeyValueTensorInitializer(
-                tf.constant(ids), tf.range(len(ids), dtype=tf.int64)
-            ),
-            default_value=len(ids),
-        )
-        # An id outside the catalogue counts as never sampled.
-        self._probabilities = tf.constant(np.append(probabilities, 0.0), tf.float32)
+        self._shares = Shares(ids, counts, "CorrectedRetrieval")
 
     def call(
         self,
@@ -151,8 +160,7 @@ class CorrectedRetrieval(tfrs.tasks.Retrieval):
         Probabilities that are given are used in place of those that would be looked up.
         """
         if candidate_sampling_probability is None:
-            index = self._index.lookup(candidate_ids)
-            candidate_sampling_probability = tf.gather(self._probabilities, index)
+            candidate_sampling_probability = self._shares.of(candidate_ids)
         return super().call(
             query_embeddings,
             candidate_embeddings,

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tfrs_augment.beam.cleaning.rows import Rows
-from tfrs_augment.errors import InvalidArgumentError, close_matches
+from tfrs_augment.errors import InvalidArgumentError
+from tfrs_augment.json_file import part_from_config, register
 from tfrs_augment.schema import Schema
 
 _REGISTRY: dict[str, type[Rule]] = {}
@@ -47,7 +48,7 @@ class Rule:
     def __init_subclass__(cls, *, abstract: bool = False, **kwargs):
         super().__init_subclass__(**kwargs)
         if not abstract:
-            _REGISTRY[cls.__name__] = cls
+            register(_REGISTRY, cls, "a rule")
 
     def __post_init__(self):
         for argument in self.accepts:
@@ -252,31 +253,8 @@ def rule_from_config(config: Mapping[str, Any], where: str) -> Rule:
     Raises:
       InvalidArgumentError: an unknown rule, an unknown or missing argument, or a value that breaks its rule.
     """
-    if not isinstance(config, Mapping) or "rule" not in config:
-        raise InvalidArgumentError(
-            f'{where} must be an object with a "rule". Received: {config!r}.'
-        )
-    name = config["rule"]
-    if name not in _REGISTRY:
-        raise InvalidArgumentError(
-            f"{where}: there is no rule '{name}'. {close_matches(str(name), _REGISTRY)}"
-        )
-    cls = _REGISTRY[name]
-    arguments = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in config.items()
-        if key != "rule"
-    }
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    for argument in arguments:
-        if argument not in fields:
-            raise InvalidArgumentError(
-                f"{where} ({name}): unknown argument '{argument}'. {close_matches(argument, fields)}"
-            )
-    for field in fields.values():
-        if field.default is dataclasses.MISSING and field.name not in arguments:
-            raise InvalidArgumentError(f"{where} ({name}): the argument '{field.name}' is missing.")
-    try:
-        return cls(**arguments)
-    except InvalidArgumentError as error:
-        raise InvalidArgumentError(f"{where}: {error}") from error
+    return part_from_config(config, where, tag="rule", registry=_REGISTRY, convert=_from_json)
+
+
+def _from_json(value: Any, where: str) -> Any:
+    return tuple(value) if isinstance(value, list) else value

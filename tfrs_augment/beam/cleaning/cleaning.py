@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 from tfrs_augment.beam.cleaning.base import Rule, rule_from_config
-from tfrs_augment.errors import InvalidArgumentError, close_matches
-from tfrs_augment.json_file import JsonFile
+from tfrs_augment.errors import InvalidArgumentError
+from tfrs_augment.json_file import JsonFile, check_document
 from tfrs_augment.schema import Schema
 
 FORMAT_VERSION = 1
@@ -108,21 +108,6 @@ class Cleaning(JsonFile):
           InvalidArgumentError: a newer format, an unknown field, rule or argument, or a value that breaks
             its rule; the message says where.
         """
-        if not isinstance(config, Mapping):
-            raise InvalidArgumentError(f"A cleaning must be a JSON object. Received: {config!r}.")
-        version = config.get("format_version")
-        if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
-            raise InvalidArgumentError(
-                f"`format_version` must be from 1 to {FORMAT_VERSION}. Received: {version!r}. "
-                "A higher one was written by a newer tfrs-augment: upgrade."
-            )
         known = ("format_version", "rules")
-        for name in config:
-            if name not in known:
-                raise InvalidArgumentError(
-                    f"Unknown field '{name}' in the cleaning. {close_matches(name, known)}"
-                )
-        entries = config.get("rules", [])
-        if not isinstance(entries, Sequence) or isinstance(entries, str):
-            raise InvalidArgumentError(f"`rules` must be a list. Received: rules={entries!r}.")
+        entries = check_document(config, cls.json_name, known, "rules", FORMAT_VERSION)
         return cls([rule_from_config(entry, f"rules[{i}]") for i, entry in enumerate(entries)])
