@@ -2,8 +2,8 @@
 
 A comparison over `evaluation.split_histories`: the last item of each user tests, a tenth of the items is
 held out of training, and a share of the users trains. The arms differ in what they do to the training
-rows alone; all correct for popularity (logQ), stop early on validation rows of warm items, and have the
-dropout of `DROPOUT` unless their name says otherwise.
+rows alone; all correct for popularity (logQ), stop early on validation rows of warm and of pseudo-cold
+items in the full catalogue, and have the dropout of `DROPOUT` unless their name says otherwise.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ POLICY, PRESET = "policy", "preset"
 RARE = aug.ops.PopularityRate(scale=1.0, maximum=0.3)
 DROPOUT, TUNED_DROPOUT = 0.2, 0.5
 COPIES = 2
+PSEUDO_COLD = 0.05
 SLICES = ("all", "warm", "cold", "warm_corpus", "head_corpus", "tail_corpus", "cold_corpus")
 KEYS = ("user_id", "item_id")
 # Figure to slice and metric. Those of warm items are ranked among warm items, those of cold ones among
@@ -137,12 +138,14 @@ def tuning_arms() -> dict[str, Arm]:
 
 
 def make_split(data: Interactions, fraction: float, seed: int) -> Split:
-    return split_histories(data, fraction=fraction, seed=seed)
+    return split_histories(data, fraction=fraction, pseudo_cold_share=PSEUDO_COLD, seed=seed)
 
 
 def make_development(data: Interactions, fraction: float, seed: int) -> Split:
     whole = make_split(data, fraction, seed)
-    return development_histories(whole, fraction=fraction, seed=1000 + seed)
+    return development_histories(
+        whole, fraction=fraction, pseudo_cold_share=PSEUDO_COLD, seed=1000 + seed
+    )
 
 
 def run(

@@ -166,6 +166,25 @@ def test_an_arm_adds_tasks_made_of_its_training_rows(shop, tmp_path):
         Arm(tasks=factory, share="plain")
 
 
+def test_validations_see_the_model_as_it_will_serve(shop):
+    def pseudo_cold(seed):
+        return splits.split(shop, cold_share=0.2, pseudo_cold_share=0.2, seed=seed)
+
+    arms = {"plain": None, "erased": Arm(after_fit=_no_items)}
+    found = compare(Tiny, arms, split=pseudo_cold, seeds=(0,), protocol=FAST, progress=False)
+    plain, erased = found.runs["plain", 0], found.runs["erased", 0]
+    assert len(set(plain.validation)) > 1
+    assert len(set(erased.validation)) == 1, "each validation was of the erased items"
+    assert erased.loss == plain.loss[: len(erased.loss)], "and training went on from the others"
+
+
+def test_the_loss_of_each_epoch_is_kept(report):
+    found, _ = report
+    losses = found.runs["plain", 0].loss
+    assert len(losses) == 3 and losses[0] > losses[1] > losses[2]
+    assert found.to_dict()["runs"][0]["loss"] == losses
+
+
 def test_mean_oov_moves_only_what_training_does_not_know(shop):
     arms = {
         "plain": None,

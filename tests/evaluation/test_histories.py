@@ -161,3 +161,17 @@ def test_data_that_cannot_be_split_are_refused(data):
         split_histories(data.take(data.rows["timestamp"] < 2))
     with pytest.raises(DataError, match="must have no column 'history'"):
         split_histories(split_histories(data).train)
+
+
+def test_pseudo_cold_items_validate_and_neither_train_nor_test(data):
+    plain = split_histories(data, cold_share=0.2, seed=3)
+    one = split_histories(data, cold_share=0.2, pseudo_cold_share=0.2, seed=3)
+    cold = set(plain.test.rows["item_id"][~plain.warm_items[plain.test.item_index()]].tolist())
+    pseudo = set(one.validation.rows["item_id"].tolist()) & set(one.cold_items.tolist())
+    assert pseudo and not pseudo & cold
+    for part in (one.train, one.test):
+        assert not pseudo & set(part.rows["item_id"].tolist())
+    for part in (one.train, one.validation, one.test):
+        assert not pseudo & set(part.rows["history"].values.tolist())
+    tested = set(one.test.rows["item_id"].tolist()) & set(one.cold_items.tolist())
+    assert tested <= cold, "the cold items are those of the split without pseudo-cold ones"

@@ -177,3 +177,49 @@ def test_a_part_without_rows_is_refused(shop):
     other = type(shop)(shop.rows, shop.items, {"user_id": shop.users["user_id"][::-1]})
     with pytest.raises(DataError, match="same users"):
         split_of(shop, other)
+
+
+@pytest.mark.parametrize("cold_rows", ["last", "all"])
+def test_pseudo_cold_items_validate_and_neither_train_nor_test(shop, cold_rows):
+    options = {"cold_share": 0.2, "cold_rows": cold_rows, "seed": 4}
+    plain, one = split(shop, **options), split(shop, pseudo_cold_share=0.1, **options)
+    pseudo = set(one.cold_items.tolist()) - set(plain.cold_items.tolist())
+    assert len(pseudo) == 4
+    rows = {name: getattr(one, name).rows["item_id"] for name in ("train", "validation", "test")}
+    validating = np.isin(rows["validation"], list(pseudo)).sum()
+    assert not np.isin([*rows["train"], *rows["test"]], list(pseudo)).any()
+    assert set(rows["validation"].tolist()) & set(one.cold_items.tolist()) == pseudo
+    every = np.isin(shop.rows["item_id"], list(pseudo)).sum()
+    share = validating / every
+    assert 0.8 < share < 1 if cold_rows == "all" else 0 < share < 0.2
+    # The other rows are where they were.
+    others = ~np.isin(plain.test.rows["item_id"], list(pseudo))
+    np.testing.assert_array_equal(plain.test.rows["timestamp"][others], one.test.rows["timestamp"])
+
+
+def test_cold_shares_must_leave_items(shop):
+    with pytest.raises(InvalidArgumentError, match="must leave items to train on"):
+        split(shop, cold_share=0.5, pseudo_cold_share=0.5)
+    with pytest.raises(InvalidArgumentError, match="`pseudo_cold_share` must be in"):
+        split(shop, pseudo_cold_share=-0.1)
+
+
+def test_validation_ranks_pseudo_cold_items_among_all(shop):
+    for pseudo_cold_share in (0.0, 0.2):
+        one = split(shop, cold_share=0.2, pseudo_cold_share=pseudo_cold_share, seed=4)
+        ranker = slices.ValidationRanker(one)
+        # All score alike: a rank ties with every candidate that is not the item or was seen.
+        users, items = len(one.train.users["user_id"]), len(one.train.items["item_id"])
+        ties = ranker(np.ones((users, 2)), np.ones((items, 2))).ties
+        seen = [
+            set(one.train.rows["item_id"][one.train.rows["user_id"] == user].tolist())
+            for user in one.validation.rows["user_id"]
+        ]
+        corpus = set(shop.items["item_id"].tolist())
+        if not pseudo_cold_share:
+            corpus -= set(one.cold_items.tolist())
+        expected = [
+            len(corpus - known - {item})
+            for known, item in zip(seen, one.validation.rows["item_id"].tolist())
+        ]
+        np.testing.assert_array_equal(ties, expected)

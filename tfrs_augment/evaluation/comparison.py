@@ -34,7 +34,7 @@ from tfrs_augment.policy import AugmentationPolicy
 BuildModel = Callable[..., tf_keras.Model]
 
 # Raised with every change that lets the same arm train or score otherwise.
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Arm:
       copies: how often each training row stands in the shuffled list that batches are cut from;
         the number of steps stays that of one copy. Default: 1.
       model_options: keyword arguments for `build_model` beside the training rows.
-      after_fit: called with the trained model and the training rows, changes the model in place.
+      after_fit: called with the trained model and the training rows, changes the model in place; and for
+        each validation, after which the weights are put back.
       tasks: called with the training rows, returns the losses that are added to the model's own
         (`aug.wrap(..., tasks=)`). Its name, not its code, tells arms apart in the cache. Default:
         no loss is added.
@@ -245,7 +246,9 @@ class _Seed:
         self.bar.set_description(f"seed {self.seed}, {arm}")
         start = time.perf_counter()
         ranks = rank_test_scores(self.split, self.arms[arm].scorer(self.split))
-        runs[arm] = Run(ranks, validation=(), best_epoch=0, seconds=time.perf_counter() - start)
+        runs[arm] = Run(
+            ranks, loss=(), validation=(), best_epoch=0, seconds=time.perf_counter() - start
+        )
         self.cache.save(arm, self.seed, keys[arm], runs[arm])
         self.bar.update()
 
@@ -264,6 +267,8 @@ class _Seed:
             self.protocol,
             copies=options.copies,
             seed=self.seed,
+            after_fit=options.after_fit
+            and (lambda trained: options.after_fit(trained, self.split.train)),
             on_epoch=lambda epoch, metric: self.bar.set_postfix_str(
                 f"epoch {epoch}, validation {metric:.4f}"
             ),
@@ -275,6 +280,7 @@ class _Seed:
                 self.arms[name].after_fit(model, self.split.train)
             runs[name] = Run(
                 ranks=rank_test_rows(self.split, *embed(model)),
+                loss=history.loss,
                 validation=history.validation,
                 best_epoch=history.best_epoch,
                 seconds=time.perf_counter() - start,
@@ -306,6 +312,7 @@ class _Cache:
             ranks = {name: Ranks(file[f"{name}/greater"], file[f"{name}/ties"]) for name in CORPORA}
             return Run(
                 ranks=ranks,
+                loss=file["loss"].tolist(),
                 validation=file["validation"].tolist(),
                 best_epoch=int(file["best_epoch"]),
                 seconds=float(file["seconds"]),
@@ -314,8 +321,9 @@ class _Cache:
     def save(self, arm: str, seed: int, key: str, run: Run) -> None:
         if self._folder is None:
             return
-        arrays = {"validation": run.validation, "best_epoch": run.best_epoch}
-        arrays["seconds"] = run.seconds
+        arrays = {
+            name: getattr(run, name) for name in ("loss", "validation", "best_epoch", "seconds")
+        }
         for name, ranks in run.ranks.items():
             arrays[f"{name}/greater"], arrays[f"{name}/ties"] = ranks.greater, ranks.ties
         path = self._path(arm, seed, key)

@@ -14,7 +14,7 @@ import numpy as np
 
 from tfrs_augment.datasets.interactions import Interactions, Ragged, take_column
 from tfrs_augment.errors import DataError, InvalidArgumentError
-from tfrs_augment.evaluation.splits import Split, catalogue_size
+from tfrs_augment.evaluation.splits import Split, catalogue_size, check_cold_shares, draw_cold
 
 HISTORY, HISTORY_INDEX = "history", "history_index"
 
@@ -24,6 +24,7 @@ def split_histories(
     *,
     fraction: float = 1.0,
     cold_share: float = 0.1,
+    pseudo_cold_share: float = 0.0,
     max_history: int = 20,
     max_validation: int | None = 4000,
     seed: int = 0,
@@ -39,6 +40,8 @@ def split_histories(
       data: the interactions.
       fraction: share of the users, drawn, whose rows train, in (0, 1]. Default: 1.
       cold_share: share of the catalogue that is drawn to be cold, in [0, 1). Default: 0.1.
+      pseudo_cold_share: share of the catalogue that is drawn beside the cold items, held out of training
+        and histories as they are, and validates but does not test. Default: 0.
       max_history: most items of a history, the last ones.
       max_validation: most validation rows, drawn; None takes all. Early stopping needs no more.
       seed: of all that is drawn.
@@ -46,7 +49,7 @@ def split_histories(
     Returns:
       A split with `query_from="rows"`, and with `popularity` counted over all users' training items
       before `fraction` is taken, so that head, tail and cold mean the same items at any fraction.
-      Validation rows are of warm items, so early stopping does not look at cold ones.
+      Validation rows are of warm and of pseudo-cold items.
 
     Raises:
       InvalidArgumentError: a share or a number breaks its rule.
@@ -63,11 +66,11 @@ def split_histories(
       >>> one.test.rows["history"].to_lists()[0], one.test.rows["item_id"].tolist()[0]
       ([b'a', b'b', b'c'], b'd')
     """
-    _check(data, fraction, cold_share, max_history, max_validation)
+    _check(data, fraction, max_history, max_validation)
+    check_cold_shares(cold_share, pseudo_cold_share)
     rng = np.random.default_rng([seed, 0x5EED])
     items = catalogue_size(data)
-    cold = np.zeros(items, bool)
-    cold[rng.choice(items, int(round(cold_share * items)), replace=False)] = True
+    cold, pseudo = draw_cold(items, cold_share, pseudo_cold_share, rng)
     users = len(data.users[data.user_id])
     kept = rng.random(users) < fraction if fraction < 1 else np.ones(users, bool)
 
@@ -76,7 +79,7 @@ def split_histories(
     order = np.lexsort((rng.random(len(data)), data.rows[data.timestamp], user))
     data, user = data.take(order), user[order]
     item = data.item_index()
-    warm = ~cold[item]
+    warm = ~(cold | pseudo)[item]
     counts = np.bincount(user, minlength=users)
     left = np.cumsum(counts)[user] - np.arange(len(data))  # 1 in a user's last row
     # Rows of warm items that come before a row; of these the history is the last of the user's own.
@@ -87,7 +90,7 @@ def split_histories(
 
     learned = warm & (left > 2)
     popularity = np.bincount(item[learned], minlength=items)
-    validation = np.flatnonzero((left == 2) & asks & (popularity[item] > 0))
+    validation = np.flatnonzero((left == 2) & asks & ((popularity > 0) | pseudo)[item])
     if max_validation is not None and len(validation) > max_validation:
         validation = np.sort(rng.choice(validation, max_validation, replace=False))
     warm_rows = np.flatnonzero(warm)
@@ -107,7 +110,7 @@ def split_histories(
     parts = {
         "training": np.flatnonzero(learned & asks & kept[user]),
         "validation": validation,
-        "test": np.flatnonzero((left == 1) & asks),
+        "test": np.flatnonzero((left == 1) & asks & ~pseudo[item]),
     }
     for name, rows in parts.items():
         if not len(rows):
@@ -122,7 +125,8 @@ def split_histories(
         seen=data.take(left > 1),
         name=(
             f"{data.name}, last item of each user, {fraction:g} of the users train, "
-            f"{cold_share:g} cold, seed {seed}"
+            f"{cold_share:g} cold, {f'{pseudo_cold_share:g} pseudo-cold, ' if pseudo_cold_share else ''}"
+            f"seed {seed}"
         ),
         query_from="rows",
         popularity=popularity,
@@ -151,13 +155,9 @@ def development_histories(whole: Split, *, seed: int = 0, **options) -> Split:
     return split_histories(known, seed=seed, **options)
 
 
-def _check(data, fraction, cold_share, max_history, max_validation) -> None:
+def _check(data, fraction, max_history, max_validation) -> None:
     if not 0 < fraction <= 1:
         raise InvalidArgumentError(f"`fraction` must be in (0, 1]. Received: fraction={fraction}.")
-    if not 0 <= cold_share < 1:
-        raise InvalidArgumentError(
-            f"`cold_share` must be in [0, 1). Received: cold_share={cold_share}."
-        )
     for name, value in (("max_history", max_history), ("max_validation", max_validation)):
         if value is not None and value < 1:
             raise InvalidArgumentError(f"`{name}` must be at least 1. Received: {name}={value}.")

@@ -26,12 +26,14 @@ class Run:
 
     Attributes:
       ranks: of all test rows of the seed's split, by the names in `slices.CORPORA`.
+      loss: the mean loss of each epoch's training steps.
       validation: the validation metric (NDCG@50) of each validation, by default one an epoch.
       best_epoch: index of the epoch whose weights were kept.
       seconds: wall time of training and evaluation.
     """
 
     ranks: Mapping[str, Ranks]
+    loss: Sequence[float]
     validation: Sequence[float]
     best_epoch: int
     seconds: float
@@ -122,6 +124,7 @@ class Report:
                     "seed": seed,
                     "validations": len(run.validation),
                     "best_epoch": run.best_epoch + 1,
+                    "loss": list(run.loss),
                     "validation_ndcg@50": list(run.validation),
                     "seconds": round(run.seconds, 1),
                 }

@@ -149,13 +149,17 @@ def _rank_by_corpus(split: Split, seen: Seen, ranked) -> dict[str, Ranks]:
 
 
 class ValidationRanker:
-    """Ranks the validation rows among the warm items, what was seen before them left out."""
+    """Ranks the validation rows, what was seen before them left out.
+
+    Among the warm items where all rows are of those; else, with pseudo-cold items, among all items.
+    """
 
     def __init__(self, split: Split):
         self._query = split.query_index(split.validation)
         self._item = split.validation.item_index()
         self._seen = split.seen_before(split.validation)
-        self._corpus = split.warm_items
+        warm = split.warm_items
+        self._corpus = warm if warm[self._item].all() else None
 
     def __call__(self, queries: np.ndarray, candidates: np.ndarray) -> Ranks:
         """Returns the ranks of the validation rows.

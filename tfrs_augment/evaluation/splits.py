@@ -39,7 +39,8 @@ class Split:
 
     Attributes:
       train: rows that a model learns from. Vocabularies come from these alone.
-      validation: later rows, for early stopping and tuning, of items that training has seen.
+      validation: later rows, for early stopping and tuning, of items that training has seen; and of
+        pseudo-cold ones, where the split holds out any.
       test: the last rows, on warm and cold items.
       seen: every row outside `test`, also those on cold items: what a user has seen by then.
       name: how the split was made, for reports.
@@ -152,6 +153,7 @@ def split(
     validation_share: float = 0.1,
     cold_share: float = 0.15,
     cold_rows: str = "last",
+    pseudo_cold_share: float = 0.0,
     seed: int = 0,
 ) -> Split:
     """Splits interactions by time and holds a share of the items out of training.
@@ -166,11 +168,14 @@ def split(
         training row for any other reason are cold too. Default: 0.15.
       cold_rows: "last" tests the drawn items by the last rows, as the others; "all" by every row of
         theirs. See the module.
+      pseudo_cold_share: share of the catalogue that is drawn beside the cold items, held out of training
+        as they are, and validates, so that early stopping sees what becomes of new items; `cold_rows`
+        says by which rows. They are not tested. Default: 0.
       seed: of the cold items and of the order of rows of equal time.
 
     Returns:
-      The split. Validation rows of items without a training row are left out of `validation` (they
-      stay in `seen`), so early stopping does not look at cold items.
+      The split. Validation rows of other items without a training row are left out of `validation` (they
+      stay in `seen`): without a `pseudo_cold_share` early stopping does not look at cold items.
 
     Raises:
       InvalidArgumentError: a share or `by` breaks its rule.
@@ -199,27 +204,25 @@ def split(
             "`test_share` and `validation_share` must leave rows to train on. Received: "
             f"{test_share} and {validation_share}."
         )
-    if not 0 <= cold_share < 1:
-        raise InvalidArgumentError(
-            f"`cold_share` must be in [0, 1). Received: cold_share={cold_share}."
-        )
+    check_cold_shares(cold_share, pseudo_cold_share)
     if cold_rows not in _COLD_ROWS:
         raise InvalidArgumentError(
             f"`cold_rows` must be one of {_COLD_ROWS}. Received: cold_rows={cold_rows!r}."
         )
     rng = np.random.default_rng([seed, 0x5EED])
-    items = catalogue_size(data)
-    cold = np.zeros(items, bool)
-    cold[rng.choice(items, int(round(cold_share * items)), replace=False)] = True
+    item, items = data.item_index(), catalogue_size(data)
+    cold, pseudo = draw_cold(items, cold_share, pseudo_cold_share, rng)
     position = _positions(data, by, rng)
-    on_cold = cold[data.item_index()]
     last = position >= 1 - test_share
-    test = last | on_cold if cold_rows == "all" else last
-    validation = ~test & (position >= 1 - test_share - validation_share)
-    train = ~test & ~validation & ~on_cold
-    warm = np.bincount(data.item_index()[train], minlength=items) > 0
-    validation &= warm[data.item_index()]
-    tested = f"{cold_share:g} cold" + (" by all their rows" if cold_rows == "all" else "")
+    every = cold_rows == "all"
+    test = (last | cold[item] if every else last) & ~pseudo[item]
+    late = position >= 1 - test_share - validation_share
+    validation = ~test & ~last & (late | pseudo[item] if every else late)
+    train = ~test & ~validation & ~(cold | pseudo)[item]
+    warm = np.bincount(item[train], minlength=items) > 0
+    validation &= (warm | pseudo)[item]
+    tested = f"{cold_share:g} cold" + (" by all their rows" if every else "")
+    tested += f", {pseudo_cold_share:g} pseudo-cold" if pseudo_cold_share else ""
     _check_parts(data.name, train=train.sum(), validation=validation.sum(), test=test.sum())
     return Split(
         train=data.take(train),
@@ -299,6 +302,32 @@ def split_of(
         seen=train,
         name=f"{train.name}, given test rows",
     )
+
+
+def check_cold_shares(cold_share: float, pseudo_cold_share: float) -> None:
+    """Raises an InvalidArgumentError unless both shares and their sum are in [0, 1)."""
+    for name, share in (("cold_share", cold_share), ("pseudo_cold_share", pseudo_cold_share)):
+        if not 0 <= share < 1:
+            raise InvalidArgumentError(f"`{name}` must be in [0, 1). Received: {name}={share}.")
+    if cold_share + pseudo_cold_share >= 1:
+        raise InvalidArgumentError(
+            "`cold_share` and `pseudo_cold_share` must leave items to train on. Received: "
+            f"{cold_share} and {pseudo_cold_share}."
+        )
+
+
+def draw_cold(
+    items: int, cold_share: float, pseudo_cold_share: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns bool `[items]` twice: the cold items, and, of the others, the pseudo-cold ones."""
+    cold, pseudo = np.zeros((2, items), bool)
+    cold[rng.choice(items, int(round(cold_share * items)), replace=False)] = True
+    if pseudo_cold_share:
+        # Another stream, so that the other draws are those of a split without pseudo-cold items.
+        others = np.flatnonzero(~cold)
+        number = min(int(round(pseudo_cold_share * items)), len(others))
+        pseudo[rng.spawn(1)[0].choice(others, number, replace=False)] = True
+    return cold, pseudo
 
 
 def catalogue_size(data: Interactions) -> int:

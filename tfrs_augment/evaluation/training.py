@@ -72,8 +72,15 @@ class Protocol:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """What a training did: the metric of each validation, and the one whose weights were kept."""
+    """What a training did.
 
+    Attributes:
+      loss: the mean of the steps' losses, as the model sums them, of each epoch.
+      validation: the metric of each validation.
+      best_epoch: index of the epoch whose weights were kept.
+    """
+
+    loss: list[float]
     validation: list[float]
     best_epoch: int
 
@@ -85,12 +92,14 @@ def train(
     *,
     copies: int = 1,
     seed: int = 0,
+    after_fit: Callable[[tf_keras.Model], None] | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> Training:
     """Fits a model with early stopping; it ends with the weights of its best epoch.
 
-    The validation metric is NDCG@50 of the validation rows among the warm items: finer than a
-    recall, and blind to cold items, so stopping favours no arm that aims at them.
+    The validation metric is NDCG@50 of the validation rows: finer than a recall. Where all these are
+    of warm items, they are ranked among these, and stopping favours no arm that aims at cold items;
+    where the split has pseudo-cold items, all are ranked among all items, as they are when serving.
 
     Args:
       model: compiled here, whatever it came with.
@@ -98,6 +107,8 @@ def train(
       protocol: the settings that all arms share.
       copies: how often each training row stands in the shuffled list that batches are cut from.
       seed: of the shuffling.
+      after_fit: changes the model in place for each validation, as it will be changed once it is
+        trained; then its weights are put back.
       on_epoch: called after each validation with the number of epochs done and the metric.
 
     Returns:
@@ -106,7 +117,7 @@ def train(
     model.compile(optimizer=protocol.optimizer())
     rows = split.train if copies == 1 else split.train.take(np.tile(_all(split.train), copies))
     batches = rows.dataset(protocol.batch_size, shuffle_seed=seed).repeat().prefetch(2)
-    watch = _EarlyStopping(split, protocol, on_epoch)
+    watch = _EarlyStopping(split, protocol, after_fit, on_epoch)
     model.fit(
         batches,
         steps_per_epoch=-(-len(split.train) // protocol.batch_size),
@@ -115,7 +126,7 @@ def train(
         verbose=0,
     )
     model.set_weights(watch.best_weights)
-    return Training(watch.history, watch.best_epoch)
+    return Training(watch.loss, watch.history, watch.best_epoch)
 
 
 class Embedder:
@@ -136,8 +147,13 @@ class Embedder:
 class _EarlyStopping(tf_keras.callbacks.Callback):
     """Keeps the best weights by the metric of the validation rows."""
 
-    def __init__(self, split: Split, protocol: Protocol, on_epoch):
+    _supports_tf_logs = True  # The losses stay tensors until the epoch ends.
+
+    def __init__(self, split: Split, protocol: Protocol, after_fit, on_epoch):
         super().__init__()
+        self._after_fit = after_fit
+        self._losses: list[tf.Tensor] = []
+        self.loss: list[float] = []
         self._rank = ValidationRanker(split)
         self._embed = Embedder(split, split.validation, protocol)
         self._patience = protocol.patience
@@ -149,10 +165,17 @@ class _EarlyStopping(tf_keras.callbacks.Callback):
         self.best_epoch = 0
         self.best_weights = None
 
+    def on_train_batch_end(self, batch, logs=None):
+        if "loss" in logs:  # A model with a train_step of its own may name it otherwise.
+            self._losses.append(logs["loss"])
+
     def on_epoch_end(self, epoch, logs=None):
+        if self._losses:
+            self.loss.append(float(tf.reduce_mean(tf.stack(self._losses))))
+            self._losses = []
         if (epoch + 1) % self._every and epoch + 1 < self._epochs:
             return
-        metric = float(self._rank(*self._embed(self.model)).ndcg(50).mean())
+        metric = self._measure()
         self.history.append(metric)
         last = len(self.history) - 1
         if self.best_weights is None or metric > self.history[self._best]:
@@ -161,6 +184,16 @@ class _EarlyStopping(tf_keras.callbacks.Callback):
             self.model.stop_training = True
         if self._on_epoch is not None:
             self._on_epoch(epoch + 1, metric)
+
+    def _measure(self) -> float:
+        weights = None
+        if self._after_fit is not None:
+            weights = self.model.get_weights()
+            self._after_fit(self.model)
+        metric = float(self._rank(*self._embed(self.model)).ndcg(50).mean())
+        if weights is not None:
+            self.model.set_weights(weights)
+        return metric
 
 
 def _batches(table: Mapping[str, Column]) -> list[dict[str, tf.Tensor]]:
