@@ -89,6 +89,7 @@ def main() -> None:
     else:
         scenario = quickstart.load(arguments.data)
     if arguments.frontier:
+        scenario = with_pseudo_cold(scenario)
         arms = frontier_arms(scenario)
         name += "_frontier"
     else:
@@ -173,6 +174,12 @@ def contrast(features: Sequence[str], train: Interactions, weight: float = 0.3) 
             weight=weight,
         )
     ]
+
+
+def with_pseudo_cold(scenario: quickstart.Scenario) -> quickstart.Scenario:
+    """Returns the scenario with items that are held out to validate, so that stopping sees new items."""
+    options = {**scenario.split_options, "pseudo_cold_share": _beauty.PSEUDO_COLD}
+    return dataclasses.replace(scenario, split_options=options)
 
 
 def frontier_arms(scenario: quickstart.Scenario) -> dict[str, Arm]:

@@ -10,6 +10,7 @@ import tf_keras
 import tfrs_augment as aug
 from tests.layers import tutorials
 from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError
+from tfrs_augment.tasks.mixup_ranking import draw_near
 
 ROWS = {
     "id": tf.constant(["a", "b", "c", "d", "e"]),
@@ -76,6 +77,37 @@ def test_labels_are_mixed_as_the_rows_are(embedded):
     assert float(task(None, ROWS, draw=3)) != float(task(None, ROWS, draw=4))
 
 
+def test_partners_are_drawn_by_the_distance_of_their_labels():
+    values = tf.constant([1.0, 2.0, 2.0, 5.0])
+    uniform = tf.constant((np.arange(4000) + 0.5) / 4000, tf.float32)
+    drawn = [draw_near(values, 0.5, tf.fill([4], u)).numpy() for u in uniform[::8]]
+    shares = np.stack([np.bincount(column, minlength=4) / 500 for column in np.transpose(drawn)])
+    distance = values.numpy()[:, None] - values.numpy()
+    expected = np.exp(-(distance**2) / (2 * 0.5**2))
+    np.testing.assert_allclose(shares, expected / expected.sum(1, keepdims=True), atol=0.005)
+
+
+def test_a_narrow_bandwidth_mixes_rows_of_one_label():
+    rows = {
+        "age": tf.constant(np.arange(60), tf.float32),
+        "rating": tf.constant(np.arange(60) % 3, tf.float32)[:, None],
+    }
+    labels = []
+
+    def loss(given, predictions):
+        labels.append(given.numpy())
+        return (given - predictions) ** 2
+
+    seen = Seen()
+    task = aug.tasks.MixUpRanking(
+        seen, features=("age",), label="rating", loss=loss, alpha=1.0, bandwidth=0.01
+    )
+    task(None, rows, draw=1)
+    np.testing.assert_allclose(labels[0], rows["rating"][:, 0], atol=1e-5)
+    moved = np.abs(seen.rows["age"].numpy() - rows["age"].numpy())
+    assert (moved > 0.1).mean() > 0.5, "rows were mixed, with others of their label"
+
+
 def test_in_wrap_a_tutorial_model_trains_on_it():
     task = aug.tasks.MixUpRanking(
         lambda model, embedded: model.ratings(embedded),
@@ -102,6 +134,7 @@ def test_arguments_are_checked():
         ({"features": ("rating",)}, "and not the label"),
         ({"features": ("age",), "label": ""}, "`label` of MixUpRanking must be the name"),
         ({"features": ("age",), "alpha": 0}, "`alpha` of MixUpRanking must be a number in"),
+        ({"features": ("age",), "bandwidth": 0}, "`bandwidth` of MixUpRanking must be None or"),
         ({"features": ("age",), "loss": 1}, "`loss` of MixUpRanking must be a function"),
         ({"features": ("age",), "batch_size": 0}, "`batch_size` of MixUpRanking must be"),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,11 +23,29 @@ def squared_error(labels: tf.Tensor, predictions: tf.Tensor) -> tf.Tensor:
     return (labels - predictions) ** 2
 
 
+def draw_near(values: tf.Tensor, bandwidth: float, uniform: tf.Tensor) -> tf.Tensor:
+    """Draws for each value another one, or itself, the more likely the nearer it is.
+
+    Args:
+      values: float32 `[n]`.
+      bandwidth: the standard deviation of the Gaussian kernel.
+      uniform: float32 `[n]` in [0, 1), what is drawn by.
+
+    Returns:
+      int32 `[n]`, places in `values`.
+    """
+    distance = (values[:, tf.newaxis] - values) / bandwidth
+    chances = tf.cumsum(tf.exp(-0.5 * distance**2), axis=1)
+    found = tf.searchsorted(chances, (uniform * chances[:, -1])[:, tf.newaxis], side="right")[:, 0]
+    return tf.minimum(found, tf.size(values) - 1)
+
+
 class MixUpRanking(AuxiliaryTask):
     """The loss of a ranking model on rows that are mixed in pairs, labels too.
 
-    With `r` drawn from Beta(alpha, alpha) for each row and a partner drawn evenly from the batch,
-    `x` becomes `r * x + (1 - r) * x[partner]`, and so does the label. What is mixed is either
+    With `r` drawn from Beta(alpha, alpha) for each row and a partner drawn from the batch, evenly or
+    by how near its label is (`bandwidth`), `x` becomes `r * x + (1 - r) * x[partner]`, and so does
+    the label. What is mixed is either
 
     - `embed`: what this function of (model, features) makes of the rows, such as the concatenated
       embeddings of user and movie; `predict` then takes that in place of the features. This mixes
@@ -44,6 +63,9 @@ class MixUpRanking(AuxiliaryTask):
       loss: a function of (labels, predictions), both `[batch]` (a Keras loss will do), that returns
         a loss a row or their mean. Default: the squared error.
       alpha: of the Beta distribution, in [0.01, 4]. Default: 0.2.
+      bandwidth: above 0, in the unit of the label: a partner is drawn with a chance in proportion to
+        `exp(-d**2 / (2 * bandwidth**2))`, `d` the difference of the labels. That takes `[rows, rows]`
+        numbers a step. Default: None, every partner alike.
       weight: the factor of the loss, above 0. Default: 1.
       batch_size: how many rows of the batch are used, the first ones. Default: all.
       reduction: "mean" or "sum"; see `AuxiliaryTask`. Default: "mean", as rankers have it.
@@ -67,7 +89,9 @@ class MixUpRanking(AuxiliaryTask):
 
     Reference:
       Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018, section 2; for `embed`
-      Verma et al., "Manifold Mixup", ICML 2019, section 2. There one ratio serves a batch.
+      Verma et al., "Manifold Mixup", ICML 2019, section 2. There one ratio serves a batch. For
+      `bandwidth` Yao et al., "C-Mixup: Improving Generalization in Regression", NeurIPS 2022; there
+      partners come from the whole training set.
     """
 
     def __init__(
@@ -79,6 +103,7 @@ class MixUpRanking(AuxiliaryTask):
         features: Sequence[str] | None = None,
         loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = squared_error,
         alpha: float = 0.2,
+        bandwidth: float | None = None,
         weight: float = 1.0,
         batch_size: int | None = None,
         reduction: str = "mean",
@@ -95,6 +120,10 @@ class MixUpRanking(AuxiliaryTask):
             self._check_function(embed=embed)
         if batch_size is not None:
             self._check_count(batch_size=batch_size)
+        if bandwidth is not None and not (
+            isinstance(bandwidth, int | float) and 0 < bandwidth < math.inf
+        ):
+            raise self._invalid("bandwidth", "must be None or a number above 0", bandwidth)
         if not isinstance(label, str) or not label:
             raise self._invalid("label", "must be the name of a column", label)
         names = (features,) if isinstance(features, str) else tuple(features or ())
@@ -106,6 +135,7 @@ class MixUpRanking(AuxiliaryTask):
             raise self._invalid("loss", "must be a function of (labels, predictions)", loss)
         self.predict, self.embed, self.label = predict, embed, label
         self.alpha, self.batch_size = check_alpha(alpha, "MixUpRanking"), batch_size
+        self.bandwidth = bandwidth
         self._mixed, self._loss = names, loss
 
     def loss(self, model: Any, features: Mapping[str, Any], draw: tf.Tensor) -> tf.Tensor:
@@ -116,6 +146,9 @@ class MixUpRanking(AuxiliaryTask):
         rng = KeyedRng(self.seed, position_keys(size), draw).fork("mixup_ranking")
         ratio, partner = draw_mix(rng, size, self.alpha)
         labels = tf.cast(self._column(columns, self.label), tf.float32)
+        if self.bandwidth is not None:
+            uniform = rng.uniform(stream="near_partner")
+            partner = draw_near(tf.reshape(labels, [-1]), self.bandwidth, uniform)
         if self.embed is not None:
             embedded = embed(self.embed, model, rows, "embed")
             predictions = self.predict(model, mixed(embedded, ratio, partner))
