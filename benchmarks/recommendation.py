@@ -109,6 +109,8 @@ def main() -> None:
     if arguments.tune:
         name += "_tuning"
         policy = policy_name(op.rate for op in scenario.policy.ops)
+    if arguments.frontier and not arguments.quick:
+        report.plot_frontier(_common.RESULTS / f"{name}.png")
     finish(name, report, policy, write=not arguments.quick)
 
 
@@ -116,6 +118,13 @@ def seeds_of(arguments: argparse.Namespace) -> range:
     """Returns the seeds to run."""
     count = 1 if arguments.quick else arguments.seeds
     return range(arguments.first_seed, arguments.first_seed + count)
+
+
+def beauty_arms(fraction: float, quick: bool) -> tuple[str, ...] | None:
+    """Returns the arms to train: fewer where a training takes minutes."""
+    if quick:
+        return _beauty.BASELINE, _beauty.POLICY
+    return (_beauty.BASELINE, _beauty.POLICY, _beauty.PRESET) if fraction == 1 else None
 
 
 def run_beauty(arguments: argparse.Namespace) -> None:
@@ -126,7 +135,7 @@ def run_beauty(arguments: argparse.Namespace) -> None:
         fraction=0.03 if quick else arguments.fraction,
         seeds=seeds_of(arguments),
         names=arguments.arms
-        or ((_beauty.BASELINE, _beauty.POLICY) if quick and not arguments.tune else None),
+        or (None if arguments.tune else beauty_arms(arguments.fraction, quick)),
         cache=None if quick else pathlib.Path("report") / "recommendation",
         references=arguments.references,
         tune=arguments.tune,

@@ -10,8 +10,8 @@ With MovieLens 100K, from its raw files or from TensorFlow Datasets:
   python examples/quickstart.py --tfds movielens/100k-ratings --seeds 2 --report report
 
 The report folder gets `interactions/` (the training rows as TFRecords), `augmented/` (their copy by
-the Beam job), `report.json`, `report.png` and `runs/` (finished trainings: a run that was
-interrupted goes on from there).
+the Beam job), `report.json`, `report.png`, `training.png` (the curves of the first seed) and
+`runs/` (finished trainings: a run that was interrupted goes on from there).
 """
 
 from __future__ import annotations
@@ -179,9 +179,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report = run_comparison(scenario, seeds, folder)
     report.to_json(folder / "report.json")
     report.plot(folder / "report.png")
+    report.plot_training(folder / "training.png")
     print(f"\n{report.table()}\n")
     print(f"Tuned dropout: {scenario.tuned_dropout}; the other arms: {scenario.model['dropout']}.")
-    print(f"Report: {folder}/report.json and report.png, {time.perf_counter() - start:.0f} s.")
+    print(
+        f"Report: {folder}/report.json, report.png and training.png, {time.perf_counter() - start:.0f} s."
+    )
 
 
 if __name__ == "__main__":

@@ -159,11 +159,11 @@ def ranking(
     key_features: Sequence[str],
     ids: Sequence[str] = (),
     rate: float = 0.1,
-    alpha: float = 2.0,
-    bandwidth: float | None = 0.25,
+    alpha: float = 1.0,
+    weight: float = 0.3,
     seed: int = 0,
 ) -> Preset:
-    """For ranking models with a label in the features: mixed rows of near labels.
+    """For ranking models with a label in the features: mixed rows, as a light second loss.
 
     Args:
       predict: a function of (model, embedded) that returns predictions `[batch, 1]`.
@@ -173,13 +173,12 @@ def ranking(
       ids: the ids to drop. Default: none are, as it made ratings worse.
       rate: the chance that an id is dropped, in [0, 1].
       alpha: of the Beta distribution of MixUp.
-      bandwidth: how near the labels of partners are, in the unit of the label: the default suits ratings of
-        1 to 5, and clicks of 0 and 1. See `tasks.MixUpRanking`.
+      weight: of the loss on mixed rows beside the model's own; 1 made ratings worse.
       seed: of the policy.
     """
     found = [ops.IdDropout(name, rate=rate) for name in ids]
     mixup = tasks.MixUpRanking(
-        predict, embed=embed, label=label, alpha=alpha, bandwidth=bandwidth, seed=seed
+        predict, embed=embed, label=label, alpha=alpha, weight=weight, seed=seed
     )
     policy = AugmentationPolicy(found, seed=seed, key_features=tuple(key_features))
     return Preset(policy, (mixup,))

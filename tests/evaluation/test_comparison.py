@@ -185,6 +185,46 @@ def test_the_loss_of_each_epoch_is_kept(report):
     assert found.to_dict()["runs"][0]["loss"] == losses
 
 
+def test_an_arm_trains_on_rows_of_its_own(shop, tmp_path):
+    given = []
+
+    def build(train):
+        given.append(len(train))
+        return Tiny(train)
+
+    def half(split, seed):
+        return split.train.take(np.arange(len(split.train)) % 2 == seed)
+
+    arms = {
+        "plain": None,
+        "half": Arm(rows=half),
+        "same": Arm(rows=lambda split, seed: split.train),
+    }
+    options = {"split": _split(shop), "protocol": FAST, "progress": False}
+    found = compare(build, arms, seeds=(0, 1), cache_dir=tmp_path, **options)
+    whole = len(_split(shop)(0).train)
+    assert given[:3] == [whole, -(-whole // 2), whole]
+    for seed in (0, 1):
+        runs = [found.runs[arm, seed] for arm in arms]
+        assert runs[0].loss == runs[2].loss != runs[1].loss
+        # Steps of an epoch are those of the whole.
+        assert runs[1].loss[0] == pytest.approx(runs[0].loss[0], rel=0.1)
+    assert (
+        compare(build, arms, seeds=(0, 1), cache_dir=tmp_path, **options).figures == found.figures
+    )
+    assert len(given) == 6, "the second time all came from the cache"
+    with pytest.raises(InvalidArgumentError, match="`rows`"):
+        Arm(rows=half, share="plain")
+
+
+def test_training_curves_are_drawn(report, tmp_path):
+    found, _ = report
+    found.plot_training(tmp_path / "training.png", seed=1)
+    assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InvalidArgumentError, match="`seed` must be one of \\(0, 1\\)"):
+        found.plot_training(tmp_path / "training.png", seed=7)
+
+
 def test_mean_oov_moves_only_what_training_does_not_know(shop):
     arms = {
         "plain": None,
@@ -235,7 +275,9 @@ def test_the_report_can_be_written_and_read(report, tmp_path):
     assert len({len(line) for line in lines}) == 1
     assert "against plain" in lines[0]
     found.plot(tmp_path / "report.png")
-    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+    found.plot_frontier(tmp_path / "frontier.png", x="all")
+    for name in ("report.png", "frontier.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_equal_seeds_give_equal_results_and_steps_are_those_of_one_copy(shop):

@@ -46,6 +46,9 @@ class Arm:
         fitted statistics gets those of the training rows. Default: no augmentation.
       copies: how often each training row stands in the shuffled list that batches are cut from;
         the number of steps stays that of one copy. Default: 1.
+      rows: called with the split and the seed, returns the rows to learn in place of `split.train`, of the
+        same catalogue and users: real rows and synthesized ones, say (`evaluation.with_synthetic`).
+        Model, policy, losses and `after_fit` are given these. Its name tells arms apart in the cache.
       model_options: keyword arguments for `build_model` beside the training rows.
       after_fit: called with the trained model and the training rows, changes the model in place; and for
         each validation, after which the weights are put back.
@@ -65,6 +68,7 @@ class Arm:
     policy: AugmentationPolicy | None = None
     _: dataclasses.KW_ONLY
     copies: int = 1
+    rows: Callable[[Split, int], Interactions] | None = None
     model_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     after_fit: Callable[[tf_keras.Model, Interactions], None] | None = None
     tasks: Callable[[Interactions], Sequence[tfrs.tasks.Task]] | None = None
@@ -76,11 +80,11 @@ class Arm:
             raise InvalidArgumentError(
                 f"`copies` must be at least 1. Received: copies={self.copies}."
             )
-        trains = self.policy or self.copies != 1 or self.model_options or self.tasks
+        trains = self.policy or self.copies != 1 or self.rows or self.model_options or self.tasks
         if self.share is not None and trains:
             raise InvalidArgumentError(
                 "An arm with `share` takes another arm's training as it is. Received: "
-                f"share={self.share!r} beside `policy`, `copies`, `model_options` or `tasks`."
+                f"share={self.share!r} beside `policy`, `copies`, `rows`, `model_options` or `tasks`."
             )
         if self.scorer is not None and (trains or self.share or self.after_fit):
             raise InvalidArgumentError(
@@ -96,10 +100,9 @@ class Arm:
             "after_fit": None if self.after_fit is None else _name_of(self.after_fit),
             "share": self.share,
         }
-        if self.tasks is not None:  # Without it results of before stay valid.
-            described["tasks"] = _name_of(self.tasks)
-        if self.scorer is not None:
-            described["scorer"] = _name_of(self.scorer)
+        for name in ("tasks", "scorer", "rows"):  # Without them results of before stay valid.
+            if getattr(self, name) is not None:
+                described[name] = _name_of(getattr(self, name))
         return described
 
 
@@ -257,18 +260,21 @@ class _Seed:
         options = self.arms[arm]
         self.bar.set_description(f"seed {self.seed}, {arm}")
         start = time.perf_counter()
+        rows = self.split.train
+        if options.rows is not None:
+            rows = options.rows(self.split, self.seed)
         tf_keras.utils.set_random_seed(self.seed)
-        model = self.build_model(self.split.train, **options.model_options)
+        model = self.build_model(rows, **options.model_options)
         if options.policy is not None or options.tasks is not None:
-            model = _wrap(model, options, self.split.train)
+            model = _wrap(model, options, rows)
         history = train_model(
             model,
             self.split,
             self.protocol,
+            rows=rows,
             copies=options.copies,
             seed=self.seed,
-            after_fit=options.after_fit
-            and (lambda trained: options.after_fit(trained, self.split.train)),
+            after_fit=options.after_fit and (lambda trained: options.after_fit(trained, rows)),
             on_epoch=lambda epoch, metric: self.bar.set_postfix_str(
                 f"epoch {epoch}, validation {metric:.4f}"
             ),
@@ -277,7 +283,7 @@ class _Seed:
         weights = model.get_weights()
         for name in wanted:
             if self.arms[name].after_fit is not None:
-                self.arms[name].after_fit(model, self.split.train)
+                self.arms[name].after_fit(model, rows)
             runs[name] = Run(
                 ranks=rank_test_rows(self.split, *embed(model)),
                 loss=history.loss,

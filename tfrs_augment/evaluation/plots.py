@@ -63,22 +63,86 @@ def plot_report(report: Report, path: str | os.PathLike, metric: str = "recall@1
     canvas.savefig(path)
 
 
+def plot_frontier(
+    report: Report,
+    path: str | os.PathLike,
+    *,
+    x: str = "warm",
+    y: str = "cold",
+    metric: str = "recall@10",
+) -> None:
+    """Writes a PNG: what each arm gains or loses on one slice against what it does on another.
+
+    Both are differences to the baseline, which stands at the crossing of the dashed lines, with 95 %
+    intervals. An arm is on the frontier where no other is above it and to its right.
+
+    Args:
+      report: what to plot.
+      path: of the PNG.
+      x: the slice from left to right.
+      y: the slice from bottom to top.
+      metric: "recall@10", "recall@50" or "ndcg@10".
+    """
+    canvas = Canvas(figsize=(7.4, 5.4), dpi=120, layout="constrained")
+    FigureCanvasAgg(canvas)
+    axis = canvas.subplots()
+    for line in (axis.axhline, axis.axvline):
+        line(0.0, color="0.3", linewidth=1, linestyle="--")
+    for place, arm in enumerate(arm for arm in report.arms if arm != report.baseline):
+        value, bars = zip(*(_difference(report.figure(arm, name, metric)) for name in (x, y)))
+        axis.errorbar(
+            [value[0]],
+            [value[1]],
+            xerr=bars[0],
+            yerr=bars[1],
+            label=arm,
+            **_style(place + 1),
+            markersize=7,
+            elinewidth=0.8,
+            linestyle="none",
+        )
+    label = metric.replace("recall", "Recall").replace("ndcg", "NDCG")
+    axis.set_xlabel(f"{label}, {_TITLES.get(x, x)}: difference to {report.baseline}")
+    axis.set_ylabel(f"{label}, {_TITLES.get(y, y)}: difference to {report.baseline}")
+    axis.grid(alpha=0.3)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    canvas.legend(loc="outside right upper", fontsize=9)
+    axis.set_title(f"{report.name}, {len(report.seeds)} seeds, 95 % intervals", fontsize=11)
+    canvas.savefig(path)
+
+
+def _style(place: int) -> dict[str, str]:
+    """Colour and marker of an arm; after the eighth other pairs of both."""
+    turn = place // len(_COLOURS)
+    return {
+        "color": _COLOURS[place % len(_COLOURS)],
+        "marker": _MARKERS[(place + turn) % len(_MARKERS)],
+    }
+
+
+def _difference(figure) -> tuple[float, np.ndarray]:
+    """A difference to the baseline, and the two lengths of its error bar."""
+    low, high = figure.difference_low, figure.difference_high
+    bar = [[figure.difference - low], [high - figure.difference]]
+    return figure.difference, np.maximum(bar, 0.0)
+
+
 def _draw(axis, report: Report, slice_name: str, metric: str, what: str) -> None:
     for place, arm in enumerate(report.arms):
         figure = report.figure(arm, slice_name, metric)
-        if what == "mean":
-            value, low, high = figure.mean, figure.low, figure.high
-        else:
-            value, low, high = figure.difference, figure.difference_low, figure.difference_high
         if what == "difference" and arm == report.baseline:
             continue
+        value, bar = _difference(figure)
+        if what == "mean":
+            value, low, high = figure.mean, figure.low, figure.high
+            bar = np.maximum([[value - low], [high - value]], 0.0)
         axis.errorbar(
             [place],
             [value],
-            yerr=np.maximum([[value - low], [high - value]], 0.0),
+            yerr=bar,
             label=arm,
-            color=_COLOURS[place % len(_COLOURS)],
-            marker=_MARKERS[place % len(_MARKERS)],
+            **_style(place),
             markersize=6,
             capsize=4,
             linestyle="none",

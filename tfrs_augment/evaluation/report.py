@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.evaluation import bootstrap
 from tfrs_augment.evaluation.metrics import Ranks
 from tfrs_augment.evaluation.slices import CORPORA, MAIN_SLICES, SLICES, Slices
@@ -165,6 +166,42 @@ class Report:
         from tfrs_augment.evaluation import plots
 
         plots.plot_report(self, path)
+
+    def plot_frontier(self, path: str | os.PathLike, *, x: str = "warm", y: str = "cold") -> None:
+        """Writes a PNG: Recall@10 of each arm on one slice against another, less the baseline."""
+        from tfrs_augment.evaluation import plots
+
+        plots.plot_frontier(self, path, x=x, y=y)
+
+    def plot_training(self, path: str | os.PathLike, *, seed: int | None = None) -> None:
+        """Writes a PNG: loss and validation metric of each arm, epoch by epoch, with the epoch that was kept.
+
+        Args:
+          path: of the PNG.
+          seed: whose trainings are drawn. Default: the first. Arms that train nothing are left out.
+
+        Raises:
+          InvalidArgumentError: the seed was not run, or no arm trained.
+        """
+        from tfrs_augment.evaluation.curves import plot_training
+
+        seed = self.seeds[0] if seed is None else seed
+        if seed not in self.seeds:
+            raise InvalidArgumentError(
+                f"`seed` must be one of {self.seeds}, which were run. Received: seed={seed}."
+            )
+        every = self.settings["protocol"]["validate_every"]
+        histories, best = {}, {}
+        for arm in self.arms:
+            run = self.runs[arm, seed]
+            if run.loss:
+                epochs = np.arange(1, len(run.loss) + 1)
+                # The last epoch validates whatever its number.
+                validated = np.minimum(every * np.arange(1, len(run.validation) + 1), epochs[-1])
+                watched = np.interp(epochs, validated, run.validation, left=np.nan)
+                histories[arm] = {"loss": run.loss, "ndcg@50": [], "val_ndcg@50": watched}
+                best[arm] = run.best_epoch
+        plot_training(histories, path, best_epochs=best)
 
     def _cells(self, arm: str, slice_name: str, metric: str) -> list[str]:
         figure = self.figure(arm, slice_name, metric)

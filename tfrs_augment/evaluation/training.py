@@ -90,6 +90,7 @@ def train(
     split: Split,
     protocol: Protocol,
     *,
+    rows: Interactions | None = None,
     copies: int = 1,
     seed: int = 0,
     after_fit: Callable[[tf_keras.Model], None] | None = None,
@@ -103,9 +104,12 @@ def train(
 
     Args:
       model: compiled here, whatever it came with.
-      split: its `train` rows are learned, its `validation` rows watched.
+      split: its `train` rows are learned, its `validation` rows watched; an epoch has as many steps as its
+        `train` rows fill.
       protocol: the settings that all arms share.
-      copies: how often each training row stands in the shuffled list that batches are cut from.
+      rows: what is learned in place of `split.train`, of the same catalogue and users: real rows and
+        synthesized ones, say.
+      copies: how often each of these rows stands in the shuffled list that batches are cut from.
       seed: of the shuffling.
       after_fit: changes the model in place for each validation, as it will be changed once it is
         trained; then its weights are put back.
@@ -115,7 +119,8 @@ def train(
       The history.
     """
     model.compile(optimizer=protocol.optimizer())
-    rows = split.train if copies == 1 else split.train.take(np.tile(_all(split.train), copies))
+    rows = split.train if rows is None else rows
+    rows = rows if copies == 1 else rows.take(np.tile(_all(rows), copies))
     batches = rows.dataset(protocol.batch_size, shuffle_seed=seed).repeat().prefetch(2)
     watch = _EarlyStopping(split, protocol, after_fit, on_epoch)
     model.fit(
