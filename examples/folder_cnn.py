@@ -22,13 +22,13 @@ import pathlib
 import tempfile
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 import tf_keras
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 import tfrs_augment as aug
+from tfrs_augment.evaluation import plot_training
 from tfrs_augment.ops.image import stack_images
 from tfrs_augment.towers import CNN
 
@@ -130,33 +130,6 @@ def train(
     return history.history, scores["accuracy"]
 
 
-def plot(curves: Mapping[str, Mapping[str, list[float]]], path: pathlib.Path) -> None:
-    """Writes loss and accuracy by epoch, on training and validation photos, as a PNG."""
-    canvas = Figure(figsize=(9, 3.8), dpi=120, layout="constrained")
-    FigureCanvasAgg(canvas)
-    for axis, metric in zip(canvas.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for (arm, history), colour in zip(curves.items(), ("#000000", "#0072B2"), strict=False):
-            epochs = range(1, len(history["loss"]) + 1)
-            for prefix, style, split in (("", ":", "training"), ("val_", "-", "validation")):
-                axis.plot(
-                    epochs,
-                    history[prefix + metric],
-                    style,
-                    color=colour,
-                    marker=".",
-                    label=f"{arm}, {split}",
-                )
-        axis.set_xlabel("epoch")
-        axis.set_title(metric)
-        axis.grid(alpha=0.3)
-        axis.xaxis.get_major_locator().set_params(integer=True)
-        if metric == "accuracy":
-            axis.set_ylim(0.0, 1.03)
-    handles, labels = axis.get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9)
-    canvas.savefig(path)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -188,7 +161,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{arm}: accuracy {accuracy:.3f} on validation photos, "
             f"{len(curves[arm]['loss'])} epochs"
         )
-    plot(curves, folder / "curves.png")
+    plot_training(
+        curves,
+        folder / "curves.png",
+        metrics=("loss", "accuracy"),
+        best_epochs={arm: int(np.argmin(history["val_loss"])) for arm, history in curves.items()},
+    )
     print(f"Curves: {folder}/curves.png, {folder}/augmentations.png")
 
 

@@ -106,7 +106,9 @@ def test_take_keeps_the_catalogue():
         ("rows", "user_id", np.array(["u1"] * 7), "array of bytes.*<U2"),
         ("rows", "timestamp", np.zeros(7, np.float32), "array of int64.*float32"),
         ("rows", "year", np.zeros(7, np.float64), "float32 or int64.*float64.*astype"),
-        ("rows", "year", np.zeros((7, 2), np.float32), r"one dimension.*\(7, 2\).*Ragged"),
+        ("rows", "year", np.zeros((7, 2), np.int64), r"one dimension.*int64 .*\(7, 2\).*Ragged"),
+        ("rows", "year", np.zeros((7, 2, 2), np.float32), r"one dimension.*\(7, 2, 2\)"),
+        ("rows", "year", np.zeros((7, 2), np.uint8), "uint8 photos.*Received: uint8"),
         ("items", "movie_id", np.array([b"a", b"b", b"b"]), "once.*movie_id=b'b' 2 times"),
         ("users", "user_id", None, "column 'user_id'.*Known: 'user_name'"),
         ("rows", "timestamp", None, "column 'timestamp'"),
@@ -119,6 +121,25 @@ def test_refuses_tables_that_do_not_fit(table, column, values, message):
         del columns[column]
     with pytest.raises(errors.DataError, match=message):
         dataclasses.replace(data, **{table: columns})
+
+
+def test_embeddings_and_photos_are_columns(tmp_path):
+    data = make()
+    vector = np.arange(14, dtype=np.float32).reshape(7, 2)
+    photo = np.arange(7 * 12, dtype=np.uint8).reshape(7, 2, 2, 3)
+    wide = dataclasses.replace(data, rows={**data.rows, "vector": vector, "photo": photo})
+    (batch,) = wide.take(np.array([3, 1])).dataset(4)
+    np.testing.assert_array_equal(batch["vector"], vector[[3, 1]])
+    np.testing.assert_array_equal(batch["photo"], photo[[3, 1]])
+    with pytest.raises(errors.DataError, match="uint8 photos in the column 'photo'.*encode_photos"):
+        wide.write_tfrecords(tmp_path)
+    with pytest.raises(errors.DataError, match="uint8 photos in the column 'photo'"):
+        wide.feature_spec()
+    del wide.rows["photo"]
+    (path,) = wide.write_tfrecords(tmp_path)
+    records = list(tf.data.TFRecordDataset(path).as_numpy_iterator())
+    parsed = tf.io.parse_example(records, wide.feature_spec())
+    np.testing.assert_array_equal(parsed["vector"], vector)
 
 
 def test_to_tensors_has_every_column():

@@ -163,7 +163,7 @@ def test_arguments_and_columns_are_checked():
             aug.layers.CutMix(features, label=label)
     with pytest.raises(InvalidArgumentError, match="`seed` of MixUp must be an integer in"):
         aug.layers.MixUp(seed=-1)
-    with pytest.raises(DataError, match="MixUp takes floats. Received: int32"):
+    with pytest.raises(DataError, match="MixUp takes floats, and uint8 images .*Received: int32"):
         aug.layers.MixUp()(rows()["place"], training=True)
     with pytest.raises(DataError, match="label 'other' of CutMix must be dense floats"):
         aug.layers.CutMix(("id", "place"), label="other")(rows(), training=True)

@@ -147,6 +147,30 @@ class ImageContract:
         for name, column in augment(dots, draw=0).items():
             assert column.shape == dots[name].shape and column.dtype == dots[name].dtype
 
+    def test_nan_and_values_out_of_range_stay_in_their_image(self, case):
+        # Not compiled: that would take longer than all of the rest.
+        plain = {"compiled": False} if hasattr(case.op, "compiled") else {}
+        op = dataclasses.replace(case.op, rate=1.0, **plain)
+        low, high = op.value_range
+        features = take(batch(), tf.range(6))
+        clean = features[op.feature].numpy().astype(np.float32)
+        spoilt = clean.copy()
+        spoilt[2, 3, 4] = np.nan
+        spoilt[4] = 2 * spoilt[4] - (low + high) / 2
+        found, expected = (
+            policy(op).augment({**features, op.feature: images}, draw=2)[op.feature].numpy()
+            for images in (spoilt, clean)
+        )
+        sound = [0, 1, 3, 5]
+        np.testing.assert_array_equal(found[sound], expected[sound])
+        # What is finite stays so, and comes to lie no farther out.
+        assert np.isfinite(found[4]).all()
+        slack = 1e-5 * (high - low)
+        bounds = min(low, spoilt[4].min()) - slack, max(high, spoilt[4].max()) + slack
+        assert bounds[0] <= found[4].min() and found[4].max() <= bounds[1]
+        known = found[2][~np.isnan(found[2])]
+        assert (known >= low - slack).all() and (known <= high + slack).all()
+
     def test_json_keras_and_saved_model_round_trips(self, case, tmp_path: pathlib.Path):
         assert op_from_config(json.loads(json.dumps(case.op.get_config())), "ops[0]") == case.op
         features = {n: c for n, c in batch().items() if n in (*case.op.features, "row")}

@@ -16,6 +16,8 @@ from tfrs_augment.ops import (
     GaussianNoise,
     IdDropout,
     OneOf,
+    RandomAffine,
+    RandomResizedCrop,
     Sequential,
     SomeOf,
 )
@@ -143,6 +145,28 @@ def test_adding_a_part_does_not_reshuffle_the_draws_of_the_others():
         return rows_of(policy.augment(batch())["word"])
 
     assert result() == result(MASK)
+
+
+@pytest.mark.parametrize(
+    ("op", "result"),
+    [
+        (RandomAffine("photo", size=(4, 6), rotation=9), r"uint8 \(3, 4, 6, 3\) of 'photo'"),
+        (RandomResizedCrop("photo", size=5), r"uint8 \(3, 5, 5, 3\) of 'photo'"),
+        (RandomAffine("photo", rescale=1 / 255), r"float32 \(3, 8, 8, 3\) of 'photo'"),
+    ],
+)
+def test_a_part_that_changes_the_shape_or_type_of_all_rows_is_named(op, result):
+    rows = {"row": [1, 2, 3], "photo": tf.zeros([3, 8, 8, 3], tf.uint8)}
+    other = RandomAffine("photo", horizontal_flip=True)
+    for combined in (OneOf((other, op)), SomeOf((other, op)), Sequential((OneOf((op,)), other))):
+        policy = aug.AugmentationPolicy([combined], key_features=["row"])
+        message = (
+            f"keep the shape and the type.*{type(op).__name__} 'photo', which makes {result}, uint8"
+        )
+        with pytest.raises(InvalidArgumentError, match=message):
+            policy.augment(rows)
+        with pytest.raises(InvalidArgumentError, match=message):
+            tf.function(policy.augment)(rows)
 
 
 def test_draw_and_apply_repeat_what_a_call_does():

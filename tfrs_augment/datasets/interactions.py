@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -99,7 +100,9 @@ class Interactions:
     """Interactions with the catalogue and the users that they refer to.
 
     A column is a one-dimensional array of dtype bytes ("S"), float32 or int64, or a `Ragged` of
-    these. Ids are bytes. Every id in `rows` is in its table, so a lookup by id never fails later.
+    these; embeddings are float32 `[n, dim]`, photos uint8 or float32
+    `[n, height, width, channels]`. Ids are bytes. Every id in `rows` is in its table, so a lookup by
+    id never fails later.
 
     Args:
       rows: one entry an interaction: ids, timestamp, and the features of its user and item.
@@ -220,8 +223,9 @@ class Interactions:
             dataset is iterated and the same way for the same seed.
 
         Returns:
-          A dataset of dicts: tensors `[batch]` and RaggedTensors `[batch, None]`; without
-          `batch_size` scalars and tensors `[None]`.
+          A dataset of dicts: tensors `[batch]` (or with the further dimensions of embeddings and
+          photos) and RaggedTensors `[batch, None]`; without `batch_size` scalars and tensors
+          `[None]`.
 
         Raises:
           InvalidArgumentError: `batch_size` is not positive.
@@ -242,14 +246,19 @@ class Interactions:
         return batches.unbatch() if batch_size is None else batches
 
     def feature_spec(self) -> dict[str, tf.io.FixedLenFeature | tf.io.RaggedFeature]:
-        """Returns the spec with which `tf.io.parse_example` reads what `write_tfrecords` wrote."""
+        """Returns the spec with which `tf.io.parse_example` reads what `write_tfrecords` wrote.
+
+        Raises:
+          DataError: a column is of uint8, which records do not hold.
+        """
+        _check_no_pixels(self.rows)
         spec: dict[str, Any] = {}
         for name, column in self.rows.items():
             dtype = tf.string if column.dtype.kind == "S" else tf.as_dtype(column.dtype)
             if isinstance(column, Ragged):
                 spec[name] = tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64)
             else:
-                spec[name] = tf.io.FixedLenFeature([], dtype)
+                spec[name] = tf.io.FixedLenFeature(column.shape[1:], dtype)
         return spec
 
     def write_tfrecords(
@@ -271,6 +280,7 @@ class Interactions:
 
         Raises:
           InvalidArgumentError: `shards` or `compression` breaks its rule.
+          DataError: a column is of uint8, which records do not hold.
           OutputError: the folder holds such files and `overwrite` is False.
         """
         return write_tfrecords(
@@ -302,6 +312,7 @@ def write_tfrecords(
 
     Raises:
       InvalidArgumentError: as `Interactions.write_tfrecords`.
+      DataError: as `Interactions.write_tfrecords`.
       OutputError: as `Interactions.write_tfrecords`.
     """
     if shards < 1:
@@ -312,6 +323,7 @@ def write_tfrecords(
         raise errors.InvalidArgumentError(
             f"`compression` must be '' or 'GZIP'. Received: compression={compression!r}."
         )
+    _check_no_pixels(columns)
     folder = os.fspath(folder)
     os.makedirs(folder, exist_ok=True)
     earlier = tf.io.gfile.glob(os.path.join(folder, "interactions-*.tfrecord*"))
@@ -392,20 +404,34 @@ def _check_table(
             )
     rows = len(columns[id_columns[0]])
     for name, column in columns.items():
-        if column.dtype.kind != "S" and column.dtype not in (np.float32, np.int64):
+        photos = isinstance(column, np.ndarray) and column.ndim == 4 and column.dtype == np.uint8
+        known = column.dtype.kind == "S" or column.dtype in (np.float32, np.int64) or photos
+        if not known:
             raise errors.DataError(
-                f"`{table}[{name!r}]` must be bytes ('S'), float32 or int64. Received: "
-                f"{column.dtype}. Cast it with `astype`; encode text with `np.char.encode`."
+                f"`{table}[{name!r}]` must be bytes ('S'), float32 or int64, or uint8 photos "
+                f"[n, height, width, channels]. Received: {column.dtype}. Cast it with `astype`; "
+                "encode text with `np.char.encode`."
             )
-        if not isinstance(column, Ragged) and column.ndim != 1:
+        dense = photos or (column.dtype == np.float32 and column.ndim in (2, 4))
+        if not isinstance(column, Ragged) and column.ndim != 1 and not dense:
             raise errors.DataError(
-                f"`{table}[{name!r}]` must have one dimension. Received: shape {column.shape}. "
-                "A varying number of values a row is a `Ragged`."
+                f"`{table}[{name!r}]` must have one dimension, or be float32 embeddings [n, dim] or "
+                f"photos [n, height, width, channels]. Received: {column.dtype} of shape "
+                f"{column.shape}. A varying number of values a row is a `Ragged`."
             )
         if len(column) != rows:
             raise errors.DataError(
                 f"The columns of `{table}` must have equal lengths. Received: {name!r} with "
                 f"{len(column)} and {id_columns[0]!r} with {rows}."
+            )
+
+
+def _check_no_pixels(columns: Table) -> None:
+    for name, column in columns.items():
+        if column.dtype == np.uint8:
+            raise errors.DataError(
+                "Records hold bytes, float32 and int64. Received: uint8 photos in the column "
+                f"{name!r}. Encode them first: `datasets.encode_photos(photos)`."
             )
 
 
@@ -418,7 +444,10 @@ def _examples(
     for name, column in sorted(columns.items()):
         kind = {"S": "bytes_list", "f": "float_list", "i": "int64_list"}[column.dtype.kind]
         part = take_column(column, index)
-        values = part.to_lists() if isinstance(part, Ragged) else [[v] for v in part.tolist()]
+        if isinstance(part, Ragged):
+            values = part.to_lists()
+        else:
+            values = part.reshape(len(index), math.prod(part.shape[1:])).tolist()
         lists[name] = (kind, values)
     for row in range(len(index)):
         example = tf.train.Example()

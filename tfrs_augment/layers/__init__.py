@@ -3,6 +3,7 @@
 from tfrs_augment.layers.augment import Augment
 from tfrs_augment.layers.brute_force import BruteForce
 from tfrs_augment.layers.embedding import EmbeddingDropout, EmbeddingNoise
+from tfrs_augment.layers.image_mixing import ImageCutMix
 from tfrs_augment.layers.mixing import CutMix, MixUp
 from tfrs_augment.layers.unknown import mean_oov
 from tfrs_augment.layers.wrapping import unwrap, wrap
@@ -13,6 +14,7 @@ __all__ = [
     "CutMix",
     "EmbeddingDropout",
     "EmbeddingNoise",
+    "ImageCutMix",
     "MixUp",
     "mean_oov",
     "unwrap",

@@ -31,8 +31,8 @@ class MixUp(KeyedLayer):
     """Mixes each row with another of the batch, in training only.
 
     With `r` drawn from Beta(alpha, alpha) for each row, and a partner drawn evenly from the batch,
-    every tensor `x` becomes `r * x + (1 - r) * x[partner]`: give embeddings and labels together.
-    Ids cannot be mixed, their embeddings can.
+    every tensor `x` becomes `r * x + (1 - r) * x[partner]`: give embeddings, or images, and labels
+    together. Ids cannot be mixed, their embeddings can.
 
     Args:
       alpha: of the Beta distribution, in [0.01, 4]: small values leave most rows nearly as they are.
@@ -42,7 +42,8 @@ class MixUp(KeyedLayer):
       **kwargs: arguments of a Keras layer, such as `name`.
 
     Call arguments:
-      inputs: a float tensor `[batch, ...]`, or a tuple, list or dict of them with one batch size.
+      inputs: a float tensor `[batch, ...]`, or a tuple, list or dict of them with one batch size;
+        images `[batch, height, width, channels]` may be uint8, mixed in float32 and rounded.
       key: ids that tell rows apart, `[batch]`. Default: the place in the batch.
       training: a Python bool. Default: as Keras has it in the calling model, False elsewhere.
 
@@ -51,7 +52,7 @@ class MixUp(KeyedLayer):
 
     Raises:
       InvalidArgumentError: an argument breaks its rule.
-      DataError: a tensor is not of floats.
+      DataError: a tensor is neither of floats nor uint8 images.
 
     Example:
       >>> import tensorflow as tf
@@ -78,9 +79,11 @@ class MixUp(KeyedLayer):
             return inputs
         tensors = tf.nest.flatten(inputs)
         for tensor in tensors:
-            if not tensor.dtype.is_floating:
+            photos = tensor.dtype == tf.uint8 and tensor.shape.rank == 4
+            if not (tensor.dtype.is_floating or photos):
                 raise DataError(
-                    f"MixUp takes floats. Received: {tensor.dtype.name} of shape {tensor.shape}. "
+                    "MixUp takes floats, and uint8 images [batch, height, width, channels]. "
+                    f"Received: {tensor.dtype.name} of shape {tensor.shape}. "
                     "Cast labels with tf.cast(labels, tf.float32); embed ids first."
                 )
         size = tf.shape(tensors[0])[0]
@@ -162,20 +165,8 @@ class CutMix(KeyedLayer):
         """See the class."""
         if not is_training(training, "CutMix"):
             return copied(inputs)
-        named = (*self.features, self.label)
-        columns = columns_by_name(inputs, named)
-        for name in named:
-            if name not in columns:
-                raise UnknownFeatureError(
-                    f"CutMix needs feature '{name}', which is missing from the batch. "
-                    f"{close_matches(name, columns)}"
-                )
-        label = as_column(self.label, columns[self.label])
-        if isinstance(label, tf.RaggedTensor) or not label.dtype.is_floating:
-            raise DataError(
-                f"The label '{self.label}' of CutMix must be dense floats. "
-                f"Received: {label.dtype.name}. Cast it with tf.cast(label, tf.float32)."
-            )
+        columns = named_columns(inputs, (*self.features, self.label), "CutMix")
+        label = float_label(self.label, columns[self.label], "CutMix")
         size = tf.shape(label)[0]
         _, rng = self.next_keys(size, key)
         rng = rng.fork("cutmix")
@@ -195,6 +186,37 @@ class CutMix(KeyedLayer):
         return {**super().get_config(), **own}
 
 
+def named_columns(inputs: Mapping[str, Any], names: Sequence[str], user: str) -> dict[str, Any]:
+    """The columns of a dict, nested dicts opened.
+
+    Raises:
+      UnknownFeatureError: one of the names is missing.
+    """
+    columns = columns_by_name(inputs, names)
+    for name in names:
+        if name not in columns:
+            raise UnknownFeatureError(
+                f"{user} needs feature '{name}', which is missing from the batch. "
+                f"{close_matches(name, columns)}"
+            )
+    return columns
+
+
+def float_label(name: str, column: Any, user: str) -> tf.Tensor:
+    """A column as a label that can be mixed.
+
+    Raises:
+      DataError: it is ragged, or not of floats.
+    """
+    label = as_column(name, column)
+    if isinstance(label, tf.RaggedTensor) or not label.dtype.is_floating:
+        raise DataError(
+            f"The label '{name}' of {user} must be dense floats. Received: {label.dtype.name}. "
+            "Cast it with tf.cast(label, tf.float32), or tf.one_hot(label, classes) for classes."
+        )
+    return label
+
+
 def draw_mix(rng: KeyedRng, size: tf.Tensor, alpha: float) -> tuple[tf.Tensor, tf.Tensor]:
     """Draws a ratio and a partner for each row.
 
@@ -211,7 +233,9 @@ def draw_mix(rng: KeyedRng, size: tf.Tensor, alpha: float) -> tuple[tf.Tensor, t
 
 
 def mixed(tensor: tf.Tensor, ratio: tf.Tensor, partner: tf.Tensor) -> tf.Tensor:
-    """`ratio * x + (1 - ratio) * x[partner]`, in the type of `x`."""
+    """`ratio * x + (1 - ratio) * x[partner]`, in the type of `x`; uint8 is rounded."""
+    if tensor.dtype == tf.uint8:
+        return tf.cast(tf.round(mixed(tf.cast(tensor, tf.float32), ratio, partner)), tf.uint8)
     rank = tensor.shape.rank
     share = tf.reshape(ratio, tf.concat([tf.shape(ratio), tf.ones([rank - 1], tf.int32)], 0))
     share = tf.cast(share, tensor.dtype)

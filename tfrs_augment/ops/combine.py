@@ -95,7 +95,20 @@ class _Combination(Op):
 
 
 def _apply_to_rows(op: Op, batch: FeatureBatch, params: Params) -> FeatureBatch:
+    """What an op makes of some rows; the others stay.
+
+    Raises:
+      InvalidArgumentError: the op changes the shape or the type of all rows of a feature.
+    """
     result = op.apply(batch, params["drawn"])
+    for name in op.features:
+        new, old = result[name], batch[name]
+        if new.dtype != old.dtype or not new.shape.is_compatible_with(old.shape):
+            raise InvalidArgumentError(
+                "`ops` of OneOf, SomeOf and Sequential must keep the shape and the type of a feature, as "
+                f"rows on which they do not act do. Received: {op}, which makes {new.dtype.name} "
+                f"{new.shape} of '{name}', {old.dtype.name} {old.shape}. Put it into the policy by itself."
+            )
     return batch.replace(
         {name: select_rows(params["rows"], result[name], batch[name]) for name in op.features}
     )

@@ -13,7 +13,8 @@ from tfrs_augment import layers
 from tfrs_augment.datasets.interactions import Column, Interactions, take_column
 from tfrs_augment.errors import UnknownFeatureError, close_matches
 from tfrs_augment.tasks.sampling import Shares
-from tfrs_augment.towers.features import FeatureTower
+from tfrs_augment.towers.features import FeatureTower, ImageEncoder
+from tfrs_augment.towers.images import CNN
 
 
 class CorrectedTwoTower(tfrs.Model):
@@ -66,6 +67,11 @@ class TwoTower(CorrectedTwoTower):
         device or a search query; test rows must then ask by their own columns
         (`Split.query_from="rows"`). Default: none.
       text_features: which features, of either tower, are texts. Default: none.
+      item_ids: whether the item tower knows ids; without them an item is its features alone.
+        Default: True.
+      image_encoder: makes the layer that encodes a column of photos
+        `[n, height, width, channels]`, such as `functools.partial(CNN, filters=(16, 32))`. Columns
+        of embeddings `[n, dim]` need none. Default: `CNN`.
 
     Attributes:
       query_model: features of users to float32 `[batch, embedding_dim]` of norm 1.
@@ -100,6 +106,8 @@ class TwoTower(CorrectedTwoTower):
         candidate_features: Sequence[str] | None = None,
         context_features: Sequence[str] = (),
         text_features: Sequence[str] = (),
+        item_ids: bool = True,
+        image_encoder: ImageEncoder = CNN,
     ):
         super().__init__(train, temperature=temperature)
         users, items = np.unique(train.user_index()), np.unique(train.item_index())
@@ -109,6 +117,7 @@ class TwoTower(CorrectedTwoTower):
             "dropout": dropout,
             "min_count": min_count,
             "texts": text_features,
+            "image_encoder": image_encoder,
         }
         context = {
             name: known_column(train.rows, name, "context_features") for name in context_features
@@ -119,9 +128,12 @@ class TwoTower(CorrectedTwoTower):
             name="query_model",
             **options,
         )
+        columns = _pick(train.items, items, train.item_id, candidate_features)
+        if not item_ids:
+            del columns[train.item_id]
         self.candidate_model = FeatureTower(
-            _pick(train.items, items, train.item_id, candidate_features),
-            id_column=train.item_id,
+            columns,
+            id_column=train.item_id if item_ids else None,
             name="candidate_model",
             **options,
         )
@@ -176,7 +188,8 @@ def mean_oov(model: TwoTower, train: Interactions | None = None) -> None:
     """Sets the embedding of unknown ids to the mean of the trained ones, in both towers.
 
     A control for augmentation: it gives cold items a sensible place at no cost of training, while
-    the row of unknown ids, never met in training, otherwise keeps its random start.
+    the row of unknown ids, never met in training, otherwise keeps its random start. Towers without
+    ids stay as they are.
 
     Args:
       model: a trained model; changed in place.
@@ -184,7 +197,8 @@ def mean_oov(model: TwoTower, train: Interactions | None = None) -> None:
     """
     del train
     for tower in (model.query_model, model.candidate_model):
-        layers.mean_oov(tower.id_embedding, tower.id_lookup)
+        if tower.id_embedding is not None:
+            layers.mean_oov(tower.id_embedding, tower.id_lookup)
 
 
 def known_column(table: Mapping[str, Column], name: str, argument: str) -> Column:

@@ -21,8 +21,13 @@ LUMA = (0.299, 0.587, 0.114)
 """The weights of red, green and blue in a grey value: ITU-R BT.601, Pillow's "L"."""
 
 
-def check_images(op: Op, name: str, column: Any) -> tf.Tensor:
+def check_images(op: Op | str, name: str, column: Any) -> tf.Tensor:
     """A column as images `[batch, height, width, channels]`.
+
+    Args:
+      op: who asks, for messages.
+      name: the column's.
+      column: a dense or a ragged one.
 
     Raises:
       DataError: it is ragged, of another rank or dtype, or has images without a pixel or a channel.

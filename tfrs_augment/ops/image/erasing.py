@@ -89,13 +89,26 @@ class RandomErasing(base.CompiledImageOp):
         return {"box": tf.cast(tf.stack([top, left, top + tall, left + wide], 1), tf.int32)}
 
     def change_images(self, images: tf.Tensor, given: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        top, left, bottom, right = tf.unstack(given["box"][:, tf.newaxis], axis=2)
-        y, x = (tf.range(side)[tf.newaxis] for side in base.size_of(images))
-        rows, columns = (y >= top) & (y < bottom), (x >= left) & (x < right)
-        inside = (rows[:, :, tf.newaxis] & columns[:, tf.newaxis])[..., tf.newaxis]
+        inside = in_boxes(given["box"], base.size_of(images))
         paint = base.to_dtype(given["noise"], images.dtype) if "noise" in given else self.fill
         return tf.where(inside, tf.cast(paint, images.dtype), images)
 
     def label(self, drawn: Mapping[str, Any]) -> str:
         top, left, bottom, right = drawn["box"]
         return f"erase {right - left} x {bottom - top}"
+
+
+def in_boxes(boxes: tf.Tensor, size: tuple[int | tf.Tensor, int | tf.Tensor]) -> tf.Tensor:
+    """Which pixels lie in the box of their image.
+
+    Args:
+      boxes: int32 `[batch, 4]`: top, left, bottom, right; the last two are outside.
+      size: (height, width) of the images.
+
+    Returns:
+      bool `[batch, height, width, 1]`.
+    """
+    top, left, bottom, right = tf.unstack(boxes[:, tf.newaxis], axis=2)
+    y, x = (tf.range(side)[tf.newaxis] for side in size)
+    rows, columns = (y >= top) & (y < bottom), (x >= left) & (x < right)
+    return (rows[:, :, tf.newaxis] & columns[:, tf.newaxis])[..., tf.newaxis]
