@@ -72,6 +72,8 @@ setuptools.setup(
         ],
         # Reading and showing pictures, for ops on images.
         "images": ["pillow>=10.0"],
+        # Fitting regressions and judging rows by a boosted tree; sampling from a file needs neither.
+        "synthesis": ["scikit-learn>=1.4"],
         # Two lanes: 1.16 goes with TensorFlow 2.16 on Python 3.10; 1.21 with TensorFlow 2.21, and
         # its wheels need glibc 2.39 (Debian 13, Ubuntu 24.04).
         "tfx": ["tfx>=1.16,<1.22"],

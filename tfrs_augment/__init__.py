@@ -32,6 +32,7 @@ _PUBLIC = {
     "presets": "",
     "rng": "",
     "schema": "",
+    "synthesis": "",
     "tasks": "",
     "text": "",
     "AugmentError": "errors",

@@ -223,3 +223,11 @@ def test_validation_ranks_pseudo_cold_items_among_all(shop):
             for known, item in zip(seen, one.validation.rows["item_id"].tolist())
         ]
         np.testing.assert_array_equal(ties, expected)
+
+
+def test_a_development_split_leaves_pseudo_cold_items_out(shop):
+    whole = split(shop, cold_share=0.2, cold_rows="all", pseudo_cold_share=0.1, seed=4)
+    one = development_split(whole, cold_share=0.2, pseudo_cold_share=0.1, seed=5)
+    known = set(one.train.items["item_id"].tolist())
+    assert known == set(whole.train.items["item_id"][whole.warm_items].tolist())
+    assert 0 < len(set(one.cold_items.tolist())) < len(known) / 2

@@ -252,8 +252,10 @@ def development_split(whole: Split, *, seed: int = 0, **options) -> Split:
       A split of the rows of `whole.train` and `whole.validation`.
     """
     warm = whole.warm_items
+    # Pseudo-cold items of `whole` validate there, and leave the catalogue here.
+    validation = whole.validation.take(warm[whole.validation.item_index()])
     known = Interactions(
-        rows=_concatenate(whole.train.rows, whole.validation.rows),
+        rows=_concatenate(whole.train.rows, validation.rows),
         items={name: take_column(column, warm) for name, column in whole.train.items.items()},
         users=whole.train.users,
         user_id=whole.train.user_id,

@@ -1,0 +1,334 @@
+"""Interactions from a generator of items and a critic of pairs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfrs_augment.errors import InvalidArgumentError, UnknownFeatureError, close_matches
+from tfrs_augment.synthesis import training
+from tfrs_augment.synthesis.embeddings import Embeddings, train_two_tower
+from tfrs_augment.synthesis.events import under
+from tfrs_augment.synthesis.experts import Conditional, fit_conditional
+from tfrs_augment.synthesis.gan_model import Generator, Settings, Trainer
+from tfrs_augment.synthesis.interactions import (
+    InteractionSynthesizer,
+    context_name,
+    context_sizes,
+)
+from tfrs_augment.synthesis.pairs import Pairs, log_popularity
+from tfrs_augment.synthesis.samplers import check_training, identity_of
+from tfrs_augment.synthesis.training import Schedule
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_VALIDATED_USERS = 512
+_TOWER_EVERY, _TOWER_PATIENCE = 50, 5
+
+
+@dataclasses.dataclass(kw_only=True, eq=False)
+class InteractionGAN(InteractionSynthesizer):
+    """A generator draws an item for a user, and a critic tells drawn pairs from real ones.
+
+    The generator maps noise, the user's embedding and, with `condition`, a feature that the item shall
+    have to logits over the catalogue, which start at log-popularity. The critic reads the embeddings of
+    user and item and the condition. A draw of an item stays an item: its gradient passes through the
+    softmax (straight-through Gumbel softmax). Nearest neighbours in the space of embeddings, the other
+    way from a vector to an item, lose the popularity of items.
+
+    Embeddings come from a two-tower retrieval model that `fit` trains, or from `use_embeddings`.
+    Training stops by a measure on held-out pairs: how much likelier than random unseen pairs the generator
+    finds them, times the rank correlation of the popularity that it gives with the real one. The best
+    weights are kept. Sampling averages the softmax over `noise_samples` noises, so that draws without
+    replacement are those of a user and not of a noise.
+
+    See `InteractionSynthesizer` for the arguments that all share.
+
+    Args:
+      embedding_dim: width of the embeddings that `fit` trains. Default: 32.
+      embedding_steps: most steps of that training, of 1,024 pairs; it stops early by the likelihood of
+        held-out pairs. Default: 4,000.
+      condition: a feature of items to condition on, or None. The generator then draws within the items
+        that have it, and which one a user wants is drawn from smoothed counts. Default: None.
+      noise_dim: width of the noise. Default: 16.
+      hidden: units of the generator's layers; the critic's first has twice as many. Default: 128.
+      steps: most steps; a step is `critic_steps` of the critic and one of the generator. Default: 1,000.
+      critic_steps: see there. Default: 3.
+      batch_size: pairs a step. Default: 384.
+      learning_rate: of both networks' Adam. Default: 3e-4.
+      temperature: of the Gumbel softmax. Default: 0.7.
+      training_power: users are drawn in training in proportion to `activity ** training_power`, in
+        [0, 1]. Default: 0.5.
+      noise_samples: see above. Default: 32.
+      validate_every: steps from one validation to the next. Default: 50.
+      patience: validations without a better measure after which training stops. Default: 6.
+      validation_share: share of the pairs that are held out, in (0, 0.5]. Default: 0.1.
+      max_softmax_items: training draws from all items up to so many; from more, out of `sampled_items`
+        that are drawn by popularity each step, corrected for their probability. Default: 20,000.
+      sampled_items: see there. Default: 4,096.
+      checkpoint_dir: folder from which a fit that was interrupted goes on; None keeps nothing.
+
+    Example:
+      >>> import tfrs_augment as aug
+      >>> shop = aug.datasets.simulated_shop("tiny")
+      >>> gan = aug.synthesis.InteractionGAN(embedding_steps=2, steps=4, validate_every=2)
+      >>> rows = gan.fit(shop).sample(100, seed=7)
+      >>> len(gan.loss_history["lift"])
+      2
+
+    References:
+      Gulrajani et al., "Improved Training of Wasserstein GANs", 2017, algorithm 1.
+      Jang, Gu and Poole, "Categorical Reparameterization with Gumbel-Softmax", ICLR 2017, section 2.2.
+    """
+
+    embedding_dim: int = 32
+    embedding_steps: int = 4_000
+    condition: str | None = None
+    noise_dim: int = 16
+    hidden: int = 128
+    steps: int = 1_000
+    critic_steps: int = 3
+    batch_size: int = 384
+    learning_rate: float = 3e-4
+    temperature: float = 0.7
+    training_power: float = 0.5
+    noise_samples: int = 32
+    validate_every: int = 50
+    patience: int = 6
+    validation_share: float = 0.1
+    max_softmax_items: int = 20_000
+    sampled_items: int = 4_096
+    checkpoint_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._given: Embeddings | None = None
+        self._schedule()
+        check_training(self)
+        positive = ("noise_dim", "hidden", "critic_steps", "batch_size", "noise_samples")
+        for name in (*positive, "embedding_steps"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InvalidArgumentError(
+                    f"`{name}` must be an integer of at least 1. Received: {name}={value!r}."
+                )
+        if not self.temperature > 0:
+            raise InvalidArgumentError(
+                f"`temperature` must be above 0. Received: temperature={self.temperature}."
+            )
+        if not 0 <= self.training_power <= 1:
+            raise InvalidArgumentError(
+                f"`training_power` must be in [0, 1]. Received: training_power={self.training_power}."
+            )
+
+    def use_embeddings(self, embeddings: Embeddings | None) -> Self:
+        """Takes embeddings in place of those that `fit` would train; None trains them again.
+
+        Args:
+          embeddings: of every user and item of the data, as `Embeddings.of_model(model, data)` makes them.
+
+        Returns:
+          The synthesizer itself.
+        """
+        self._given = embeddings
+        return self
+
+    def _schedule(self) -> Schedule:
+        return Schedule(
+            self.steps, self.validate_every, self.patience, _folder(self.checkpoint_dir, "gan")
+        )
+
+    def _fit_pairs(self, pairs: Pairs, *, progress: bool, callbacks: Sequence[Any]) -> None:
+        learned, held = pairs.hold_out(self.validation_share, self.seed)
+        given = () if self._given is None else (self._given.users, self._given.items)
+        identity = identity_of(self, pairs, *given)
+        users, items, history = self._embeddings(pairs, identity, progress)
+        self._users, self._items = _standardized(users), _standardized(items)
+        self._groups, self._tastes = self._condition(pairs)
+        draws = np.random.default_rng([self.seed, 0x2015E])
+        self._noise = draws.normal(size=(self.noise_samples, self.noise_dim)).astype(np.float32)
+        self._generator = self._build(log_popularity(learned, 0.1))
+        settings = Settings(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)})
+        trainer = Trainer(learned, self._users, self._generator, settings)
+        watch = _Watch(learned, held if len(held) else learned, self._log_weights, self.seed)
+        gan_history = training.run(
+            trainer.step,
+            watch,
+            self._schedule(),
+            model=self._generator,
+            state=trainer.state,
+            measure="measure",
+            identity=identity,
+            progress=progress,
+            callbacks=callbacks,
+            description="GAN",
+        )
+        self.loss_history = {**history, **gan_history}
+
+    def _embeddings(self, pairs: Pairs, identity: str, progress: bool):
+        if self._given is not None:
+            users, items = self._given.of(
+                self._tables["users"][self._layout.user_id],
+                self._tables["items"][self._layout.item_id],
+            )
+            return users.astype(np.float32), items.astype(np.float32), {}
+        layout = self._layout
+        users, items, history = train_two_tower(
+            pairs,
+            {name: self._tables["users"][name] for name in layout.user_features},
+            {name: self._tables["items"][name] for name in layout.item_features},
+            dim=self.embedding_dim,
+            validation_share=self.validation_share,
+            schedule=Schedule(
+                self.embedding_steps,
+                _TOWER_EVERY,
+                _TOWER_PATIENCE,
+                _folder(self.checkpoint_dir, "two_tower"),
+            ),
+            seed=self.seed,
+            identity=identity,
+            progress=progress,
+        )
+        return users, items, history
+
+    def _condition(self, pairs: Pairs) -> tuple[np.ndarray, Conditional | None]:
+        """The value of the condition that each item has, and who wants which."""
+        if self.condition is None:
+            return np.zeros(pairs.items, np.int64), None
+        if self.condition not in pairs.item_codes:
+            raise UnknownFeatureError(
+                "`condition` must be a feature of items. Received: "
+                f"condition={self.condition!r}. {close_matches(self.condition, pairs.item_codes)}"
+            )
+        groups, codes = np.unique(pairs.item_codes[self.condition], return_inverse=True)
+        tastes = fit_conditional(
+            codes[pairs.item],
+            len(groups),
+            self._contexts(pairs.user, pairs.item),
+            context_sizes(pairs),
+            [("user",), *((context_name(name),) for name in self._layout.user_features)],
+        )
+        return codes, tastes
+
+    def _build(self, bias: np.ndarray) -> Generator:
+        return Generator(
+            self._items,
+            bias,
+            self._groups,
+            noise_dim=self.noise_dim,
+            hidden=self.hidden,
+            seed=self.seed,
+        )
+
+    def _log_weights(self, users: np.ndarray) -> np.ndarray:
+        embedded = tf.constant(self._users[users])
+        total = tf.zeros([len(users), len(self._items)])
+        for group in range(self._generator.conditions):
+            condition = tf.fill([len(users)], tf.constant(group, tf.int64))
+            for noise in self._noise:
+                repeated = tf.tile(tf.constant(noise[np.newaxis]), [len(users), 1])
+                total += tf.nn.softmax(self._generator((repeated, embedded, condition)))
+        weights = np.log(np.maximum(total.numpy() / len(self._noise), 1e-30))
+        if self._tastes is not None:
+            contexts = self._contexts(users, np.zeros(len(users), np.int64))
+            weights += self._tastes.log_probabilities(contexts, len(users))[:, self._groups]
+        return weights
+
+    def _pair_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        arrays = {f"weights/{i}": w for i, w in enumerate(self._generator.get_weights())}
+        arrays |= {"users": self._users, "items": self._items, "groups": self._groups}
+        arrays["noise"] = self._noise
+        if self._tastes is None:
+            return {"tastes": None}, arrays
+        arrays |= {f"tastes/{name}": array for name, array in self._tastes.arrays().items()}
+        return {"tastes": self._tastes.get_config()}, arrays
+
+    def _restore_pairs(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        self._users, self._items, self._groups = (
+            arrays[name] for name in ("users", "items", "groups")
+        )
+        self._noise = arrays["noise"]
+        self._generator = self._build(np.zeros(len(self._items), np.float32))
+        weights = under(arrays, "weights")
+        self._generator.set_weights([weights[str(i)] for i in range(len(weights))])
+        tastes = state["tastes"]
+        self._tastes = (
+            None if tastes is None else Conditional.restore(tastes, under(arrays, "tastes"))
+        )
+
+
+class _Watch:
+    """What training is stopped by, in expectation over the draws and not by drawing.
+
+    Args:
+      learned: pairs that are learned from, which can't be drawn.
+      held: held-out pairs.
+      log_weights: users to log-probabilities.
+      seed: of the users to watch, where there are more than 512.
+    """
+
+    def __init__(self, learned: Pairs, held: Pairs, log_weights, seed: int):
+        self._log_weights = log_weights
+        known = np.unique(held.user)
+        chosen = np.random.default_rng([seed, 0x3A7C]).permutation(known)[:_VALIDATED_USERS]
+        self._users = np.sort(chosen)
+        self._seen = _incidence(learned, self._users)
+        self._held = _incidence(held, self._users) & ~self._seen
+        if not self._held.any():  # no pair to spare: those learned from must do
+            self._held, self._seen = self._seen, np.zeros_like(self._seen)
+        self._activity = learned.activity()[self._users]
+        self._popularity = learned.popularity()
+
+    def __call__(self) -> dict[str, float]:
+        """Lift over random of held-out pairs, rank correlation of popularity, and their product."""
+        weights = np.where(self._seen, -np.inf, self._log_weights(self._users))
+        share = np.exp(weights - weights.max(axis=1, keepdims=True))
+        share /= share.sum(axis=1, keepdims=True)
+        drawn = self._activity[:, np.newaxis] * share
+        unseen = (~self._seen).sum(axis=1)
+        random = (self._activity * self._held.sum(axis=1) / unseen).sum()
+        lift = float((drawn * self._held).sum() / random)
+        correlation = _rank_correlation(drawn.sum(axis=0), self._popularity)
+        return {
+            "lift": lift,
+            "popularity_correlation": correlation,
+            "measure": lift * max(correlation, 0.0),
+        }
+
+
+def _incidence(pairs: Pairs, users: np.ndarray) -> np.ndarray:
+    """bool `[users, items]`."""
+    table = np.zeros((len(users), pairs.items), bool)
+    place = np.minimum(np.searchsorted(users, pairs.user), len(users) - 1)
+    mine = users[place] == pairs.user
+    table[place[mine], pairs.item[mine]] = True
+    return table
+
+
+def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's, with mean ranks of ties; 0 where one is constant."""
+    ranks = [_mean_ranks(values) for values in (first, second)]
+    if any(np.ptp(rank) == 0 for rank in ranks):
+        return 0.0
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def _mean_ranks(values: np.ndarray) -> np.ndarray:
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2.0)[place]
+
+
+def _standardized(table: np.ndarray) -> np.ndarray:
+    """Embeddings of mean 0 and of a mean deviation of 1."""
+    centred = table - table.mean(axis=0)
+    return (centred / max(float(centred.std(axis=0).mean()), 1e-6)).astype(np.float32)
+
+
+def _folder(folder: str | None, part: str) -> str | None:
+    return None if folder is None else f"{folder}/{part}"
