@@ -35,7 +35,7 @@ import tf_keras
 
 import tfrs_augment as aug
 from tfrs_augment.datasets import Interactions
-from tfrs_augment.datasets.interactions import columns_to_tensors
+from tfrs_augment.datasets.interactions import columns_to_tensors, take_column
 from tfrs_augment.evaluation import Arm, Protocol, Report, Split, compare
 from tfrs_augment.towers import SequentialTwoTower, TwoTower, mean_oov
 
@@ -124,14 +124,11 @@ def negatives(features: tuple[str, ...], task: type, train: Interactions, **opti
     """Negatives of the catalogue of training items, corrected by their counts."""
     counts = np.bincount(train.item_index(), minlength=len(train.items[train.item_id]))
     met = np.flatnonzero(counts)
-    names = (train.item_id, *features)
-    items = {name: train.items[name] for name in names}
-    taken = {name: column.take(met) if hasattr(column, "row_splits") else column[met]
-             for name, column in items.items()}  # fmt: skip
+    items = {name: take_column(train.items[name], met) for name in (train.item_id, *features)}
     return [
         task(
             lambda model, columns: model.candidate_model(columns, training=True),
-            columns_to_tensors(taken),
+            columns_to_tensors(items),
             ids=train.item_id,
             counts=counts[met],
             **options,
@@ -168,7 +165,7 @@ def beauty(folder: str) -> Trial:
     """Amazon Beauty with a tenth of the users: sparse, queries are histories."""
     data = aug.datasets.amazon_beauty(folder)
     arm = functools.partial(with_policy, _beauty.KEYS)
-    both, of_rows = ("history", "history_index"), aug.ops.PopularityRate
+    both = ("history", "history_index")
     trained = {"after_fit": mean_oov}  # Ops that train no unknown id get its mean embedding.
     by_ids = {**trained, "model_options": {"history_index": "none"}}
 
@@ -182,7 +179,9 @@ def beauty(folder: str) -> Trial:
         "IdDropout": at((0.3, 0.6), lambda rate: arm(aug.ops.IdDropout("item_id", rate=rate))),
         "IdDropout, rate by popularity up to": at(
             (0.3, 0.6),
-            lambda most: arm(aug.ops.IdDropout("item_id", rate=of_rows(scale=1.0, maximum=most))),
+            lambda most: arm(
+                aug.ops.IdDropout("item_id", rate=aug.ops.PopularityRate(scale=1.0, maximum=most))
+            ),
         ),
         "HistoryIdDropout": at(
             (0.3, 0.6),

@@ -18,17 +18,15 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-from matplotlib.figure import Figure
-
 import tfrs_augment as aug
 from tfrs_augment.datasets import Interactions
 from tfrs_augment.evaluation import (
     measure_fidelity,
     measure_interactions,
     plot_popularity,
+    plot_training,
     split,
 )
-from tfrs_augment.synthesis import InteractionSynthesizer
 
 # Columns to judge as a table: not the ids, and no text that names the item.
 SHOP_COLUMNS = ("user_age", "user_gender", "user_city", "item_category", "item_price", "rating")
@@ -41,18 +39,6 @@ def load(data_dir: str | None) -> tuple[Interactions, Sequence[str]]:
     if data_dir is not None:
         return aug.datasets.movielens_100k(data_dir), MOVIE_COLUMNS
     return aug.datasets.simulated_shop("tiny"), SHOP_COLUMNS
-
-
-def plot_training(synthesizer: InteractionSynthesizer, path: pathlib.Path) -> None:
-    """Draws every series of the training, one below the other."""
-    history = synthesizer.loss_history
-    names = [name for name in history if not name.endswith("step")]
-    figure = Figure(figsize=(6, 1.8 * len(names)), layout="constrained")
-    for axis, name in zip(figure.subplots(len(names), 1, squeeze=False)[:, 0], names):
-        steps = history["two_tower_step" if name.startswith("two_tower") else "step"]
-        axis.plot(steps, history[name], marker=".")
-        axis.set_title(name, fontsize=9, loc="left")
-    figure.savefig(path, dpi=120)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -74,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     synthesizer = kind(steps=options.steps, checkpoint_dir=str(folder / "checkpoints"))
     synthesizer.fit(parts.train, progress=True)
     synthesizer.save(folder / "synthesizer.npz")
-    plot_training(synthesizer, folder / "training.png")
+    history = synthesizer.loss_history
+    curves = {name: values for name, values in history.items() if not name.endswith("step")}
+    plot_training({kind.__name__: curves}, folder / "training.png")
 
     rows = synthesizer.sample(options.rows, seed=1)
     print(measure_fidelity(parts.train, rows, holdout=parts.test, columns=columns).table())

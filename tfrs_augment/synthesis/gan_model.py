@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
+from tfrs_augment.synthesis.networks import multilayer
 from tfrs_augment.synthesis.pairs import Pairs, log_popularity
 
 _PENALTY = 10.0
@@ -38,12 +38,13 @@ class Generator(tf_keras.Model):
         super().__init__()
         self.noise_dim, self.conditions = noise_dim, int(groups.max()) + 1
         self.items, self.groups = tf.constant(items), tf.constant(groups)
-        self._network = _network(
-            noise_dim + items.shape[1] + self.conditions,
+        self._network = multilayer(
             (hidden, hidden),
             items.shape[1],
-            seed,
-            0.01,
+            noise_dim + items.shape[1] + self.conditions,
+            leak=_LEAK,
+            seed=seed,
+            last_stddev=0.01,
         )
         self.bias = self.add_weight(
             name="bias",
@@ -102,11 +103,12 @@ class Trainer:
     def __init__(self, pairs: Pairs, users: np.ndarray, generator: Generator, settings: Settings):
         self.generator, self._settings = generator, settings
         dim = users.shape[1]
-        self.critic = _network(
-            2 * dim + generator.conditions,
+        self.critic = multilayer(
             (2 * settings.hidden, settings.hidden),
             1,
-            settings.seed + 1,
+            2 * dim + generator.conditions,
+            leak=_LEAK,
+            seed=settings.seed + 1,
         )
         self._users = tf.constant(users)
         self._user, self._item = tf.constant(pairs.user), tf.constant(pairs.item)
@@ -224,24 +226,3 @@ class _Draws:
         tiny = 1e-7
         uniform = tf.random.stateless_uniform(shape, self.next(), minval=tiny, maxval=1.0 - tiny)
         return -tf.math.log(-tf.math.log(uniform))
-
-
-def _network(
-    inputs: int, hidden: Sequence[int], outputs: int, seed: int, last: float | None = None
-):
-    """Dense layers with LeakyReLU between them, built, and started by the seed alone."""
-    layers, make = [], tf_keras.initializers
-    for place, units in enumerate(hidden):
-        kernel = make.GlorotUniform(seed=seed * 16 + place)
-        layers += [
-            tf_keras.layers.Dense(units, kernel_initializer=kernel),
-            tf_keras.layers.LeakyReLU(_LEAK),
-        ]
-    kernel = make.GlorotUniform(seed=seed * 16 + 15)
-    if last is not None:
-        kernel = make.RandomNormal(stddev=last, seed=seed * 16 + 15)
-    network = tf_keras.Sequential(
-        [*layers, tf_keras.layers.Dense(outputs, kernel_initializer=kernel)]
-    )
-    network.build([None, inputs])
-    return network

@@ -1,4 +1,4 @@
-"""What the networks for tables share: layers, choices of heads, compiled steps, held-out rows."""
+"""What the networks share: layers, choices of heads, compiled steps, held-out rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ _MIN_ROWS_TO_HOLD_OUT = 100
 
 
 def multilayer(
-    units: Sequence[int], outputs: int, inputs: int, *, leak: float = 0.0, seed: int = 0
+    units: Sequence[int],
+    outputs: int,
+    inputs: int,
+    *,
+    leak: float = 0.0,
+    seed: int = 0,
+    last_stddev: float | None = None,
 ) -> tf_keras.Sequential:
     """Dense layers, rectified but for the last one, built.
 
@@ -26,10 +32,14 @@ def multilayer(
       inputs: of the first one.
       leak: the slope below zero of the rectifier; 0.2 makes it the LeakyReLU of a discriminator.
       seed: of the weights.
+      last_stddev: the deviation from 0 at which the weights of the last layer start. Default: as the others.
     """
     layers: list[Any] = [tf_keras.layers.InputLayer([inputs])]
     for number, width in enumerate([*units, outputs]):
-        initializer = tf_keras.initializers.GlorotUniform(seed=seed * 1000 + number)
+        place = seed * 1000 + number
+        initializer = tf_keras.initializers.GlorotUniform(seed=place)
+        if last_stddev is not None and number == len(units):
+            initializer = tf_keras.initializers.RandomNormal(stddev=last_stddev, seed=place)
         layers.append(tf_keras.layers.Dense(width, kernel_initializer=initializer))
         if number < len(units):
             layers.append(tf_keras.layers.LeakyReLU(leak) if leak else tf_keras.layers.ReLU())
