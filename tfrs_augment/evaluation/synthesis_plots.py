@@ -94,7 +94,8 @@ def plot_pairs(found: Fidelity, path: str | os.PathLike | None = None) -> Figure
             loss[place[second], place[first]] = 1 - getattr(score, end)
         losses.append(loss)
     size = 0.42 * len(names) + 1.6
-    canvas = _canvas(len(panels) * size + 0.8, size + 0.5)
+    labels = 0.08 * max(map(len, names))  # Inches that the longest name takes, turned.
+    canvas = _canvas(len(panels) * size + labels + 0.8, size + labels + 0.5)
     axes = canvas.subplots(1, len(panels), squeeze=False)[0]
     most = max(0.05, np.nanmax([np.nanmax(loss, initial=0.0) for loss in losses]))
     for axis, title, loss in zip(axes, panels, losses):
