@@ -188,53 +188,45 @@ def shown(difference: Sequence[float]) -> str:
 def tuned() -> dict[str, dict[str, Arm]]:
     """What --tune compares, by task."""
 
-    def photos(strength: float, colour: float, erasing: float) -> tuple[aug.ops.Op, ...]:
+    def photos(
+        strength: float, *, flip: bool = False, colour: float = 0.0, erasing: float = 0.0
+    ) -> Arm:
         given = {"rotation_range": 40, "shear_range": 11.3}
         given |= dict.fromkeys(("width_shift_range", "height_shift_range", "zoom_range"), 0.2)
-        ops = [affine(**{name: strength * value for name, value in given.items()})]
+        scaled = {name: strength * value for name, value in given.items()}
+        ops = [affine(horizontal_flip=flip, **scaled)]
         if colour:
             jitter = dict.fromkeys(("brightness", "contrast", "saturation"), colour)
             ops.append(aug.ops.ColorJitter("photo", **jitter))
         if erasing:
             area = (0.02, 0.2)
             ops.append(aug.ops.RandomErasing("photo", area_range=area, rate=erasing))
-        return tuple(ops)
+        return Arm(tuple(ops))
 
-    def rates(title: float, attributes: float) -> tuple[aug.ops.Op, ...]:
-        return (
+    def rates(title: float, attributes: float) -> Arm:
+        ops = (
             aug.ops.TokenDropout("title", rate=title),
             aug.ops.FeatureMask(fashion.ATTRIBUTES, rate=attributes),
         )
+        return Arm(ops)
 
-    by_strength = {
-        f"geometry {strength}, colour {colour}, erasing {erasing}": Arm(
-            photos(strength, colour, erasing)
-        )
-        for strength, colour, erasing in (
-            *((0.0, 0.0, 0.0), (0.25, 0.0, 0.0), (0.5, 0.0, 0.0)),
-            *((0.0, 0.2, 0.3), (0.25, 0.2, 0.3)),
-        )
+    either = {
+        NONE: Arm(),
+        "flip": photos(0.0, flip=True),
+        "geometry 0.25": photos(0.25),
+        "geometry 0.25, flip": photos(0.25, flip=True),
+        "geometry 0.5": photos(0.5),
+        "colour 0.2": photos(0.0, colour=0.2),
+        "erasing 0.3": photos(0.0, erasing=0.3),
+        "geometry 0.25, colour 0.2, erasing 0.3": photos(0.25, colour=0.2, erasing=0.3),
+        "RandAugment, magnitude 5": Arm((aug.ops.RandAugment("photo", magnitude=5),)),
     }
-    return {
-        "types": {NONE: Arm()}
-        | by_strength
-        | {
-            f"RandAugment, magnitude {magnitude}": Arm(
-                (aug.ops.RandAugment("photo", magnitude=magnitude),)
-            )
-            for magnitude in (5, 9)
-        },
-        "search": {NONE: Arm()}
-        | {
-            name: arm
-            for name, arm in by_strength.items()
-            if name.startswith(("geometry 0.0", "geometry 0.25"))
-        }
-        | {
-            f"title {title}, attributes {attributes}": Arm(rates(title, attributes))
-            for title, attributes in ((0.1, 0.1), (0.2, 0.3))
-        },
+    strong = {"RandAugment, magnitude 9": Arm((aug.ops.RandAugment("photo", magnitude=9),))}
+    texts = {
+        f"title {title}, attributes {attributes}": rates(title, attributes)
+        for title, attributes in ((0.1, 0.1), (0.2, 0.3))
     }
+    return {"types": either | strong, "search": either | texts}
 
 
 def hits_of(task: Task, products, seeds: Sequence[int], *, tune: bool, cache: bool) -> dict:
@@ -276,7 +268,7 @@ def tune(products, which: Sequence[Task]) -> None:
         header=["task", "policy", "mean, %", "by seed", "best epoch"],
         table=table,
         notes=f"Validation products of the seeds {TUNING_SEEDS}; no test product is in them. Geometry is a "
-        "share of rotation 40, shifts, zoom 0.2 and shear 11.3 degrees, always with a horizontal flip.",
+        "share of rotation 40, shifts, zoom 0.2 and shear 11.3 degrees.",
     )
 
 

@@ -38,8 +38,8 @@ from tfrs_augment.towers import CNN, TwoTower
 
 SIZE = (48, 36)
 BATCH = {"types": 32, "search": 64}
-EPOCHS = {"types": 100, "search": 40}
-PATIENCE = {"types": 25, "search": 10}
+EPOCHS = {"types": 250, "search": 100}
+PATIENCE = {"types": 40, "search": 20}
 WATCHED = {"types": "val_accuracy", "search": "val_recall"}
 ATTRIBUTES = (
     *("gender", "masterCategory", "subCategory", "articleType"),
