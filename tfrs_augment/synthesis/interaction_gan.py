@@ -13,6 +13,7 @@ from tfrs_augment.errors import InvalidArgumentError, UnknownFeatureError, close
 from tfrs_augment.synthesis import training
 from tfrs_augment.synthesis.embeddings import Embeddings, train_two_tower
 from tfrs_augment.synthesis.events import under
+from tfrs_augment.synthesis.expectation import Watch, popularity_shift
 from tfrs_augment.synthesis.experts import Conditional, fit_conditional
 from tfrs_augment.synthesis.gan_model import Generator, Settings, Trainer
 from tfrs_augment.synthesis.interactions import (
@@ -27,7 +28,6 @@ from tfrs_augment.synthesis.training import Schedule
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_VALIDATED_USERS = 512
 _TOWER_EVERY, _TOWER_PATIENCE = 50, 5
 
 
@@ -44,12 +44,15 @@ class InteractionGAN(InteractionSynthesizer):
     Embeddings come from a two-tower retrieval model that `fit` trains, or from `use_embeddings`.
     Training stops by a measure on held-out pairs: how much likelier than random unseen pairs the generator
     finds them, times the rank correlation of the popularity that it gives with the real one. The best
-    weights are kept. Sampling averages the softmax over `noise_samples` noises, so that draws without
-    replacement are those of a user and not of a noise.
+    weights are kept, and each item's weight is then shifted towards its popularity. Sampling averages
+    the softmax over `noise_samples` noises, so that draws without replacement are those of a user and not
+    of a noise.
 
     See `InteractionSynthesizer` for the arguments that all share.
 
     Args:
+      sharpness: factor on what a user's logits have beyond the items' biases, above 0. At 1, rows are
+        most like the data; higher, more of the unseen pairs are such that users would choose. Default: 1.5.
       embedding_dim: width of the embeddings that `fit` trains. Default: 32.
       embedding_steps: most steps of that training, of 1,024 pairs; it stops early by the likelihood of
         held-out pairs. Default: 4,000.
@@ -66,7 +69,7 @@ class InteractionGAN(InteractionSynthesizer):
         [0, 1]. Default: 0.5.
       noise_samples: see above. Default: 32.
       validate_every: steps from one validation to the next. Default: 50.
-      patience: validations without a better measure after which training stops. Default: 6.
+      patience: validations without a better measure after which training stops. Default: 10.
       validation_share: share of the pairs that are held out, in (0, 0.5]. Default: 0.1.
       max_softmax_items: training draws from all items up to so many; from more, out of `sampled_items`
         that are drawn by popularity each step, corrected for their probability. Default: 20,000.
@@ -86,6 +89,7 @@ class InteractionGAN(InteractionSynthesizer):
       Jang, Gu and Poole, "Categorical Reparameterization with Gumbel-Softmax", ICLR 2017, section 2.2.
     """
 
+    sharpness: float = 1.5
     embedding_dim: int = 32
     embedding_steps: int = 4_000
     condition: str | None = None
@@ -99,7 +103,7 @@ class InteractionGAN(InteractionSynthesizer):
     training_power: float = 0.5
     noise_samples: int = 32
     validate_every: int = 50
-    patience: int = 6
+    patience: int = 10
     validation_share: float = 0.1
     max_softmax_items: int = 20_000
     sampled_items: int = 4_096
@@ -120,6 +124,10 @@ class InteractionGAN(InteractionSynthesizer):
         if not self.temperature > 0:
             raise InvalidArgumentError(
                 f"`temperature` must be above 0. Received: temperature={self.temperature}."
+            )
+        if not self.sharpness > 0:
+            raise InvalidArgumentError(
+                f"`sharpness` must be above 0. Received: sharpness={self.sharpness}."
             )
         if not 0 <= self.training_power <= 1:
             raise InvalidArgumentError(
@@ -151,11 +159,12 @@ class InteractionGAN(InteractionSynthesizer):
         self._users, self._items = _standardized(users), _standardized(items)
         self._groups, self._tastes = self._condition(pairs)
         draws = np.random.default_rng([self.seed, 0x2015E])
+        self._shift = np.zeros(pairs.items, np.float32)
         self._noise = draws.normal(size=(self.noise_samples, self.noise_dim)).astype(np.float32)
         self._generator = self._build(log_popularity(learned, 0.1))
         settings = Settings(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)})
         trainer = Trainer(learned, self._users, self._generator, settings)
-        watch = _Watch(learned, held if len(held) else learned, self._log_weights, self.seed)
+        watch = Watch(learned, held if len(held) else learned, self._log_weights, self.seed)
         gan_history = training.run(
             trainer.step,
             watch,
@@ -168,6 +177,7 @@ class InteractionGAN(InteractionSynthesizer):
             callbacks=callbacks,
             description="GAN",
         )
+        self._shift = popularity_shift(pairs, self._log_weights, seed=self.seed)
         self.loss_history = {**history, **gan_history}
 
     def _embeddings(self, pairs: Pairs, identity: str, progress: bool):
@@ -232,8 +242,9 @@ class InteractionGAN(InteractionSynthesizer):
             condition = tf.fill([len(users)], tf.constant(group, tf.int64))
             for noise in self._noise:
                 repeated = tf.tile(tf.constant(noise[np.newaxis]), [len(users), 1])
-                total += tf.nn.softmax(self._generator((repeated, embedded, condition)))
-        weights = np.log(np.maximum(total.numpy() / len(self._noise), 1e-30))
+                own = self._generator((repeated, embedded, condition)) - self._generator.bias
+                total += tf.nn.softmax(self.sharpness * own + self._generator.bias)
+        weights = np.log(np.maximum(total.numpy() / len(self._noise), 1e-30)) + self._shift
         if self._tastes is not None:
             contexts = self._contexts(users, np.zeros(len(users), np.int64))
             weights += self._tastes.log_probabilities(contexts, len(users))[:, self._groups]
@@ -242,7 +253,7 @@ class InteractionGAN(InteractionSynthesizer):
     def _pair_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         arrays = {f"weights/{i}": w for i, w in enumerate(self._generator.get_weights())}
         arrays |= {"users": self._users, "items": self._items, "groups": self._groups}
-        arrays["noise"] = self._noise
+        arrays |= {"noise": self._noise, "shift": self._shift}
         if self._tastes is None:
             return {"tastes": None}, arrays
         arrays |= {f"tastes/{name}": array for name, array in self._tastes.arrays().items()}
@@ -252,7 +263,7 @@ class InteractionGAN(InteractionSynthesizer):
         self._users, self._items, self._groups = (
             arrays[name] for name in ("users", "items", "groups")
         )
-        self._noise = arrays["noise"]
+        self._noise, self._shift = arrays["noise"], arrays["shift"]
         self._generator = self._build(np.zeros(len(self._items), np.float32))
         weights = under(arrays, "weights")
         self._generator.set_weights([weights[str(i)] for i in range(len(weights))])
@@ -260,68 +271,6 @@ class InteractionGAN(InteractionSynthesizer):
         self._tastes = (
             None if tastes is None else Conditional.restore(tastes, under(arrays, "tastes"))
         )
-
-
-class _Watch:
-    """What training is stopped by, in expectation over the draws and not by drawing.
-
-    Args:
-      learned: pairs that are learned from, which can't be drawn.
-      held: held-out pairs.
-      log_weights: users to log-probabilities.
-      seed: of the users to watch, where there are more than 512.
-    """
-
-    def __init__(self, learned: Pairs, held: Pairs, log_weights, seed: int):
-        self._log_weights = log_weights
-        known = np.unique(held.user)
-        chosen = np.random.default_rng([seed, 0x3A7C]).permutation(known)[:_VALIDATED_USERS]
-        self._users = np.sort(chosen)
-        self._seen = _incidence(learned, self._users)
-        self._held = _incidence(held, self._users) & ~self._seen
-        if not self._held.any():  # no pair to spare: those learned from must do
-            self._held, self._seen = self._seen, np.zeros_like(self._seen)
-        self._activity = learned.activity()[self._users]
-        self._popularity = learned.popularity()
-
-    def __call__(self) -> dict[str, float]:
-        """Lift over random of held-out pairs, rank correlation of popularity, and their product."""
-        weights = np.where(self._seen, -np.inf, self._log_weights(self._users))
-        share = np.exp(weights - weights.max(axis=1, keepdims=True))
-        share /= share.sum(axis=1, keepdims=True)
-        drawn = self._activity[:, np.newaxis] * share
-        unseen = (~self._seen).sum(axis=1)
-        random = (self._activity * self._held.sum(axis=1) / unseen).sum()
-        lift = float((drawn * self._held).sum() / random)
-        correlation = _rank_correlation(drawn.sum(axis=0), self._popularity)
-        return {
-            "lift": lift,
-            "popularity_correlation": correlation,
-            "measure": lift * max(correlation, 0.0),
-        }
-
-
-def _incidence(pairs: Pairs, users: np.ndarray) -> np.ndarray:
-    """bool `[users, items]`."""
-    table = np.zeros((len(users), pairs.items), bool)
-    place = np.minimum(np.searchsorted(users, pairs.user), len(users) - 1)
-    mine = users[place] == pairs.user
-    table[place[mine], pairs.item[mine]] = True
-    return table
-
-
-def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's, with mean ranks of ties; 0 where one is constant."""
-    ranks = [_mean_ranks(values) for values in (first, second)]
-    if any(np.ptp(rank) == 0 for rank in ranks):
-        return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
-
-
-def _mean_ranks(values: np.ndarray) -> np.ndarray:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2.0)[place]
 
 
 def _standardized(table: np.ndarray) -> np.ndarray:
