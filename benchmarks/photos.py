@@ -214,19 +214,21 @@ def tuned() -> dict[str, dict[str, Arm]]:
         NONE: Arm(),
         "flip": photos(0.0, flip=True),
         "geometry 0.25": photos(0.25),
-        "geometry 0.25, flip": photos(0.25, flip=True),
-        "geometry 0.5": photos(0.5),
         "colour 0.2": photos(0.0, colour=0.2),
-        "erasing 0.3": photos(0.0, erasing=0.3),
-        "geometry 0.25, colour 0.2, erasing 0.3": photos(0.25, colour=0.2, erasing=0.3),
         "RandAugment, magnitude 5": Arm((aug.ops.RandAugment("photo", magnitude=5),)),
     }
-    strong = {"RandAugment, magnitude 9": Arm((aug.ops.RandAugment("photo", magnitude=9),))}
+    kinds = {
+        "geometry 0.25, flip": photos(0.25, flip=True),
+        "geometry 0.5": photos(0.5),
+        "erasing 0.3": photos(0.0, erasing=0.3),
+        "geometry 0.25, colour 0.2, erasing 0.3": photos(0.25, colour=0.2, erasing=0.3),
+        "RandAugment, magnitude 9": Arm((aug.ops.RandAugment("photo", magnitude=9),)),
+    }
     texts = {
         f"title {title}, attributes {attributes}": rates(title, attributes)
         for title, attributes in ((0.1, 0.1), (0.2, 0.3))
     }
-    return {"types": either | strong, "search": either | texts}
+    return {"types": either | kinds, "search": either | texts}
 
 
 def hits_of(task: Task, products, seeds: Sequence[int], *, tune: bool, cache: bool) -> dict:
