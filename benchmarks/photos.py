@@ -48,7 +48,7 @@ from tfrs_augment.evaluation import bootstrap
 
 NONE, DEFAULT = "none", "default policy"
 GENERATOR, RAND_AUGMENT = "ImageDataGenerator", "RandAugment"
-MAGNITUDE = 5
+MAGNITUDE = 9
 TUNING_SEEDS = (100, 101)
 DEFAULT_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data" / "fashion-products"
 
