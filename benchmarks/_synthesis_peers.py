@@ -6,7 +6,7 @@
 
 CTGAN, SDV and what they are built on are Business Source licensed, and SDMetrics, itself MIT licensed, needs
 one of these. Rows come and go as CSV. The last line of the output is JSON; CPU-seconds are those of this
-process, all threads.
+process. CTGAN and TVAE get one thread, which costs them fewer CPU-seconds than several.
 
     peers/bin/python _synthesis_peers.py sample FOLDER MODEL EPOCHS ROWS SEED
     peers/bin/python _synthesis_peers.py score FOLDER NAME
@@ -42,6 +42,7 @@ def ctgan(kinds, epochs, seed):
     import torch
     from ctgan import CTGAN
 
+    torch.set_num_threads(1)
     torch.manual_seed(seed)
     return CTGAN(epochs=epochs)
 
@@ -50,6 +51,7 @@ def tvae(kinds, epochs, seed):
     import torch
     from ctgan import TVAE
 
+    torch.set_num_threads(1)
     torch.manual_seed(seed)
     return TVAE(epochs=epochs)
 
