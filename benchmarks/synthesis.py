@@ -10,9 +10,9 @@ users and items), `interactions` (pairs, on 40 % of the rows and on all), `recom
 CTGAN for 300 epochs too. Figures:
 
 - table: `quality` (SDMetrics' with peers, else the project's of the same definition), `pair_skill`,
-  `tstr_skill`, `closer_to_train` of FactorizationSampler, the default for interactions; with peers `quality_over_best_peer` and
-  `pair_skill_over_best_peer` (differences), `fit_cpu_over_ctgan` and `sample_rate_over_ctgan` of TabularGAN
-  over CTGAN's longest fit: its default of 300 epochs with `--long`;
+  `tstr_skill`, `closer_to_train` of FactorizationSampler, the default for interactions; with peers
+  `quality_over_best_peer` and `pair_skill_over_best_peer` (differences), and `fit_cpu_over_ctgan` and
+  `sample_rate_over_ctgan` of TabularGAN over CTGAN's longest fit: its default of 300 epochs with `--long`;
   `quality_from_sdmetrics`, how far the project's own quality is from SDMetrics' at most;
 - flat: by table, the lower of TabularGAN's and TabularVAE's `_quality` and `_pair_skill`, of all pairs, and
   with peers what they have above the best of CTGAN and TVAE, and the two ratios to CTGAN;
