@@ -89,7 +89,7 @@ TYPES = {
 SEARCH = {
     NONE: Arm(),
     DEFAULT: Arm(tuple(fashion.search_ops())),
-    "photos alone": Arm(tuple(fashion.photo_ops())),
+    "the photo alone": Arm((fashion.photo_light(),)),
 }
 
 

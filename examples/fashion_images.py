@@ -58,10 +58,11 @@ AFFINE = {
 
 def photo_ops(affine: Mapping[str, object] = AFFINE) -> list[aug.ops.Op]:
     """The default policy of photos: geometry and light, as mild as development products chose them."""
-    return [
-        aug.ops.RandomAffine.from_image_data_generator("photo", **affine),
-        aug.ops.ColorJitter("photo", brightness=0.2, contrast=0.2, saturation=0.2),
-    ]
+    return [aug.ops.RandomAffine.from_image_data_generator("photo", **affine), photo_light()]
+
+
+def photo_light() -> aug.ops.Op:
+    return aug.ops.ColorJitter("photo", brightness=0.2, contrast=0.2, saturation=0.2)
 
 
 def policy_of(ops: Sequence[aug.ops.Op], seed: int) -> aug.AugmentationPolicy:
@@ -77,8 +78,11 @@ def product_ops() -> list[aug.ops.Op]:
 
 
 def search_ops() -> list[aug.ops.Op]:
-    """The photo of the query, and the title and attributes of the product."""
-    return [*photo_ops(), *product_ops()]
+    """The photo of the query, and the title and attributes of the product.
+
+    The photo keeps its place: moved ones found no more of the development products.
+    """
+    return [photo_light(), *product_ops()]
 
 
 @dataclasses.dataclass(frozen=True)
