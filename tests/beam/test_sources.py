@@ -86,7 +86,7 @@ def test_csv_gives_the_rows_of_the_same_tfrecords(expected, tmp_path):
     assert rows.counted(tmp_path / "out") == rows.counted(expected)
     assert len(report.manifest["shards"]) == 3
     assert report.counts == {
-        "read": ROWS, "rejected": 0, "kept": ROWS, "made": ROWS, "slow_path": 0,
+        "read": ROWS, "rejected": 0, "kept": ROWS, "made": ROWS, "synthesized": 0, "slow_path": 0,
     }  # fmt: skip
     assert not list((tmp_path / "out").glob(".staging-*"))
 

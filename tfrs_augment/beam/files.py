@@ -85,7 +85,7 @@ class Writer:
         self._deflate = (
             zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, 31) if compression == "gzip" else None
         )
-        with _as_output_error(path):
+        with as_output_error(path):
             self._file = FileSystems.create(
                 path, "application/octet-stream", compression_type=CompressionTypes.UNCOMPRESSED
             )
@@ -95,11 +95,11 @@ class Writer:
         if self._deflate is not None:
             data = self._deflate.compress(data)
         self.size += len(data)
-        with _as_output_error(self.path):
+        with as_output_error(self.path):
             self._file.write(data)
 
     def close(self) -> None:
-        with _as_output_error(self.path):
+        with as_output_error(self.path):
             if self._deflate is not None:
                 tail = self._deflate.flush()
                 self.size += len(tail)
@@ -119,7 +119,8 @@ class Writer:
 
 
 @contextlib.contextmanager
-def _as_output_error(path: str) -> Iterator[None]:
+def as_output_error(path: str) -> Iterator[None]:
+    """Tells what goes wrong in writing with the path."""
     try:
         yield
     except _BEAM_ERRORS as error:
@@ -169,7 +170,7 @@ def prepare_output(folder: str, inputs: Sequence[InputFile], overwrite: bool) ->
             "Pass overwrite (--overwrite) to replace it, or choose another folder."
         )
     staging = join(folder, f"{STAGING}{uuid.uuid4().hex[:12]}")
-    with _as_output_error(folder):
+    with as_output_error(folder):
         remove_stale_staging(folder)
         FileSystems.mkdirs(staging)
     with Writer(join(staging, "probe")) as probe:
@@ -184,7 +185,7 @@ def prepare_file(path: str, staged: str, overwrite: bool) -> Iterator[None]:
     Raises:
       OutputError: `path` is there and `overwrite` is not set, or it cannot be written.
     """
-    with _as_output_error(path):
+    with as_output_error(path):
         refused = FileSystems.exists(path) and not overwrite
     if refused:
         raise OutputError(
@@ -195,7 +196,7 @@ def prepare_file(path: str, staged: str, overwrite: bool) -> Iterator[None]:
         probe.write(b"")
     try:
         yield
-        with _as_output_error(path):
+        with as_output_error(path):
             if FileSystems.exists(path):
                 FileSystems.delete([path])
             FileSystems.rename([staged], [path])
@@ -226,7 +227,7 @@ def publish(folder: str, staging: str, moves: Sequence[tuple[str, str]], manifes
       moves: (staged path, name in the folder).
       manifest: its "files" are what a later run with overwrite removes.
     """
-    with _as_output_error(folder):
+    with as_output_error(folder):
         old = read_manifest(folder)
         if old is not None:
             FileSystems.delete([join(folder, MANIFEST)])
@@ -249,7 +250,7 @@ def publish(folder: str, staging: str, moves: Sequence[tuple[str, str]], manifes
     # Another name first: a manifest cut short by a full disk must not read as a result.
     staged = join(staging, MANIFEST)
     write_json(staged, manifest)
-    with _as_output_error(folder):
+    with as_output_error(folder):
         FileSystems.rename([staged], [join(folder, MANIFEST)])
         FileSystems.delete([staging])
 

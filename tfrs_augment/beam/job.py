@@ -4,70 +4,34 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 
-from tfrs_augment.beam import files, sources, tables
+from tfrs_augment.beam import files, sources, synthetic, tables
 from tfrs_augment.beam.balance import Balance
-from tfrs_augment.beam.blocks import PROVENANCE, WEIGHT
+from tfrs_augment.beam.blocks import WEIGHT
 from tfrs_augment.beam.cleaning import Cleaning
 from tfrs_augment.beam.cleaning.passes import learn
 from tfrs_augment.beam.fit import fit_units
 from tfrs_augment.beam.pipelines import check_complete, pipeline_options, run_pipeline
 from tfrs_augment.beam.progress import Progress
+from tfrs_augment.beam.publishing import FITTED, JobReport, Publish
 from tfrs_augment.beam.sequences import EXAMPLE, PAYLOADS
-from tfrs_augment.beam.units import (
-    COUNTS,
-    AugmentUnit,
-    Job,
-    add_counts,
-    peek,
-    plan,
-)
-from tfrs_augment.errors import DataError, InvalidArgumentError
+from tfrs_augment.beam.units import AugmentUnit, Job, peek, plan
+from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.ops import IdDropout
 from tfrs_augment.ops.embedding import instead
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.schema import Schema
-
-FORMAT_VERSION = 1
-ITEM_COUNTS = "item_counts.json"
-FITTED = "fitted.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class JobReport:
-    """What a finished job did.
-
-    Attributes:
-      output: the folder of the result.
-      manifest: the content of its manifest.json.
-    """
-
-    output: str
-    manifest: Mapping[str, Any]
-
-    @property
-    def counts(self) -> Mapping[str, int]:
-        """Records: "read" = "rejected" + intact ones; "kept" (originals written) and "made" (augmented)."""
-        return self.manifest["counts"]
-
-    def __str__(self) -> str:
-        c = self.counts
-        text = (
-            f"{c['read']:,} records read, {c['kept']:,} kept, {c['made']:,} made, "
-            f"{c['rejected']:,} rejected; {len(self.manifest['shards'])} shards in {self.output}"
-        )
-        if c["rejected"]:
-            text += f"\nrejected records and their reasons: {', '.join(self.manifest['rejected_files'])}"
-        return text
+from tfrs_augment.synthesis.base import Synthesizer
 
 
 def run(
-    policy: AugmentationPolicy,
+    policy: AugmentationPolicy | None = None,
     *,
     input: str | Sequence[str],
     output: str,
@@ -82,6 +46,10 @@ def run(
     item_features: Sequence[str] | None = None,
     cleaning: Cleaning | None = None,
     balance: Balance | None = None,
+    synthesizer: Synthesizer | str | os.PathLike[str] | None = None,
+    num_synthetic: int | None = None,
+    synthetic_weight: float = 1.0,
+    conditions: Mapping[str, Any] | None = None,
     provenance: bool = True,
     schema: Schema | None = None,
     tfds_data_dir: str | None = None,
@@ -89,10 +57,11 @@ def run(
     progress: bool = True,
     beam_args: Sequence[str] = (),
 ) -> JobReport:
-    """Writes augmented copies of rows as TFRecords of tf.train.Example.
+    """Writes augmented copies of rows, and synthesized rows, as TFRecords of tf.train.Example.
 
     The augmentation of a row depends on its key features and the copy's number alone, so the same rows come
-    out whatever the files, their order, the runner and the number of workers.
+    out whatever the files, their order, the runner and the number of workers. Synthesized rows are those of
+    `synthesizer.sample(num_synthetic, conditions=conditions, seed=seed)`, whoever makes them.
 
     Output files: `augmented-*.tfrecord[.gz]`, the shards; `manifest.json`, written last (a folder without it
     is no result); `item_counts.json`, how often each item occurs in what was written, for
@@ -101,7 +70,7 @@ def run(
 
     Args:
       policy: the policy. Statistics that its ops ask for and that are not fitted are fitted on the input, in
-        a pass of their own.
+        a pass of their own. None makes no copies, and takes a `synthesizer`.
       input: a path or a glob, or several; on any file system that Beam knows. For "tfds" the name of a data
         set, NAME[/CONFIG][:VERSION][/SPLIT], of the split "train" where none is named.
       input_format: "tfrecord"; "csv" (.tsv with tabs) or "parquet", which a pipeline of its own first
@@ -114,16 +83,23 @@ def run(
       compression: of the output: "none", "gzip" (level 1), or "auto" (gzip if any input is).
       input_compression: "none", "gzip", or "auto" (by the name: .gz is gzip).
       num_shards: the number of output files; by default one an input file.
-      seed: takes the place of the policy's.
+      seed: takes the place of the policy's, which is also that of the synthesized rows; 0 without either.
       item_features: the features whose values are counted in item_counts.json; by default those of the
-        policy's IdDropout ops.
+        policy's IdDropout ops, and the item ids of a synthesizer of interactions.
       balance: gives rows of rare items or classes more copies than others; `copies` is then the mean.
         Default: all alike.
       cleaning: rules that are applied to the rows before; see `aug.beam.cleaning`. A row that one drops is
         written to rejected-*.jsonl, neither as an original nor augmented; one that is changed is written as
         an original with its new values. The manifest counts what each rule has found.
+      synthesizer: a fitted synthesizer or its file, whose rows are written behind the records of the
+        shards. Its columns must be features of the records; other features are left out of its rows. The
+        policy is not applied to them.
+      num_synthetic: how many rows, at least 1.
+      synthetic_weight: their `sample_weight`, 0 or more. A column `sample_weight` is multiplied by it.
+      conditions: that they meet, as of `Synthesizer.sample`.
       provenance: whether augmented rows get `aug/parent_key`, `aug/draw`, `aug/policy` and `sample_weight`
-        (1.0 where the source has none).
+        (1.0 where the source has none), and synthesized ones `aug/synthesizer` (the fingerprint of the
+        synthesizer), `aug/draw` (the row's place among them, from 0) and `sample_weight`.
       schema: the features' kinds; by default read off the first records. For tables it may name some
         columns alone, such as ids that look like numbers and are to stay text.
       tfds_data_dir: where TensorFlow Datasets keeps prepared data; None is its default.
@@ -144,15 +120,39 @@ def run(
     Example:
       report = aug.beam.run(policy, input="in/*.tfrecord.gz", output="out", copies=2)
     """
+    if policy is None:
+        _check_without_policy(synthesizer, copies, balance)
+        policy, copies = AugmentationPolicy([]), 0
     if seed is not None:
         policy = dataclasses.replace(policy, seed=seed)
-    check_arguments(policy, copies, include_originals, num_shards)
+    check_arguments(policy, copies, include_originals or synthesizer is not None, num_shards)
     if payload not in PAYLOADS or (payload != EXAMPLE and input_format != "tfrecord"):
         raise InvalidArgumentError(
             f"`payload` must be one of {PAYLOADS}, and the first with other inputs than TFRecords. "
             f"Received: payload={payload!r}, input_format={input_format!r}."
         )
     _check_cleaning(cleaning, payload)
+    synthesis, blocks = None, ()
+    if synthesizer is not None:
+        if payload != EXAMPLE:
+            raise InvalidArgumentError(
+                f"`synthesizer` takes payload {EXAMPLE!r}. Received: payload={payload!r}."
+            )
+        synthesizer = synthetic.load(synthesizer)
+        synthesis = synthetic.Synthesis.of(
+            synthesizer,
+            num_synthetic,
+            seed=policy.seed,
+            conditions=conditions,
+            weight=synthetic_weight,
+            provenance=provenance,
+        )
+        blocks = synthesizer.blocks(num_synthetic, conditions=conditions)
+    elif num_synthetic is not None or conditions is not None or synthetic_weight != 1:
+        raise InvalidArgumentError(
+            "`num_synthetic`, `synthetic_weight` and `conditions` go with a `synthesizer`. Received: "
+            f"num_synthetic={num_synthetic}, conditions={conditions}, synthesizer=None."
+        )
     for name, value in (("compression", compression), ("input_compression", input_compression)):
         if value not in ("auto", "none", "gzip"):
             raise InvalidArgumentError(
@@ -166,15 +166,19 @@ def run(
         schema, notes = sources.table_schema(inputs, input_format, schema)
     elif schema is None:
         wanted = {*policy.features, *policy.key_features, *(cleaning.features if cleaning else ())}
+        wanted |= set(synthesis.kinds if synthesis else ())
         schema = peek(inputs, wanted, payload)
     sources.check(policy, schema, notes)
     if cleaning is not None:
         cleaning.check(schema)
+    if synthesis is not None:
+        synthesis = synthesis.checked(schema)
     if item_features is None:
         parts = [part for op in policy.ops for part in op.parts()]
-        item_features = tuple(
-            dict.fromkeys(op.feature for op in parts if isinstance(op, IdDropout))
-        )
+        names = [op.feature for op in parts if isinstance(op, IdDropout)]
+        if synthesis is not None and synthesis.item_feature is not None:
+            names.append(synthesis.item_feature)
+        item_features = tuple(dict.fromkeys(names))
     for name in item_features:
         schema.require(name, ("bytes", "int64"), "`item_features`")
     requirements = list(policy.missing_requirements())
@@ -209,6 +213,13 @@ def run(
                         learned,
                     )
                 )
+            if synthesis is not None:
+                synthesis = synthesis.staged(synthesizer, staging)
+                shares = synthetic.spread(blocks, len(units))
+                units = [
+                    dataclasses.replace(unit, blocks=share)
+                    for unit, share in zip(units, shares, strict=True)
+                ]
             job = Job(
                 policy=policy,
                 kinds=dict(schema.kinds),
@@ -224,6 +235,7 @@ def run(
                 started=started,
                 payload=payload,
                 cleaning=learned,
+                synthesis=synthesis,
             )
             run_pipeline(
                 options,
@@ -243,6 +255,14 @@ def run(
     if manifest is None:
         check_complete(0, len(units))
     return JobReport(output, manifest)
+
+
+def _check_without_policy(synthesizer, copies: int, balance: Balance | None) -> None:
+    if synthesizer is None or copies not in (0, 1) or balance is not None:
+        raise InvalidArgumentError(
+            "Without a `policy` a job makes no copies, and must have a `synthesizer`. Received: "
+            f"synthesizer={synthesizer!r}, copies={copies}, balance={balance!r}."
+        )
 
 
 def _check_cleaning(cleaning: Cleaning | None, payload: str) -> None:
@@ -272,7 +292,7 @@ def check_arguments(policy, copies, include_originals, num_shards=None) -> None:
     """Checks what the job and `AugmentExamples` both ask of a policy and the number of copies."""
     if not isinstance(policy, AugmentationPolicy):
         raise InvalidArgumentError(f"`policy` must be an AugmentationPolicy. Received: {policy!r}.")
-    if not policy.key_features:
+    if not policy.key_features and (policy.ops or copies):
         raise InvalidArgumentError(
             "`policy` must have key_features, since a record has no place in a batch to draw by. "
             "Name some, such as ('user_id', 'item_id', 'timestamp')."
@@ -292,79 +312,3 @@ def check_arguments(policy, copies, include_originals, num_shards=None) -> None:
         raise InvalidArgumentError(
             f"`num_shards` must be an integer of at least 1. Received: num_shards={num_shards!r}."
         )
-
-
-class Publish(beam.DoFn):
-    """(_, all reports) -> the result: moves what the workers staged, and writes the manifest last."""
-
-    def __init__(self, job: Job):
-        self._job = job
-
-    def process(self, keyed: tuple[int, Iterable[dict]]):
-        job = self._job
-        reports = sorted(keyed[1], key=lambda report: report["shard"])
-        check_complete(len({report["shard"] for report in reports}), job.units)
-        counts = {name: sum(report["counts"][name] for report in reports) for name in COUNTS}
-        rejected = [report for report in reports if report["rejected"]]
-        if counts["rejected"] and counts["rejected"] == counts["read"]:
-            raise DataError(
-                f"`input` holds no usable record: {_first_line(rejected[0]['rejected'])}"
-            )
-        suffix = ".tfrecord.gz" if job.compression == "gzip" else ".tfrecord"
-        shards, moves = [], []
-        for report in reports:
-            name = f"augmented-{report['shard']:05d}-of-{len(reports):05d}{suffix}"
-            moves.append((report["path"], name))
-            shards.append({"name": name, "bytes": report["bytes"], **report["counts"]})
-        rejected_names = [
-            f"rejected-{r['shard']:05d}-of-{len(reports):05d}.jsonl" for r in rejected
-        ]
-        moves += [(r["rejected"], name) for r, name in zip(rejected, rejected_names, strict=True)]
-        if job.item_features:
-            items: dict[str, dict] = {name: {} for name in job.item_features}
-            for report in reports:
-                add_counts(items, report["items"])
-            staged = files.join(job.staging, ITEM_COUNTS)
-            files.write_json(
-                staged, {name: _sorted_counts(counts) for name, counts in items.items()}
-            )
-            moves.append((staged, ITEM_COUNTS))
-        if job.policy.fitted is not None:
-            staged = files.join(job.staging, FITTED)
-            job.policy.fitted.save(staged)
-            moves.append((staged, FITTED))
-        manifest = {
-            "format_version": FORMAT_VERSION,
-            "policy": job.policy.get_config(),
-            "fingerprint": job.policy.fingerprint,
-            "seed": job.policy.seed,
-            "copies": job.copies,
-            "include_originals": job.include_originals,
-            "compression": job.compression,
-            "payload": job.payload,
-            "balance": dataclasses.asdict(job.balance) if job.balance else None,
-            "cleaning": job.cleaning.report(r["cleaning"] for r in reports) if job.cleaning else {},
-            "cleaning_rules": job.cleaning.cleaning.get_config() if job.cleaning else None,
-            "provenance": list(PROVENANCE) if job.provenance else [],
-            "counts": counts,
-            "shards": shards,
-            "rejected_files": rejected_names,
-            "files": [name for _, name in moves],
-            "seconds": round(time.time() - job.started, 3),
-        }
-        files.publish(job.output, job.staging, moves, manifest)
-
-
-def _first_line(path: str) -> str:
-    with files.open_input(files.InputFile(path, 0, "none")) as stream:
-        return stream.readline().decode().strip()
-
-
-def _sorted_counts(items: Mapping) -> dict[str, int]:
-    """Counts by falling count, then by value; bytes ids as text."""
-    ordered = sorted(items.items(), key=lambda item: (-item[1], item[0]))
-    return {_as_text(value): count for value, count in ordered}
-
-
-def _as_text(value: bytes | int) -> str:
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)

@@ -1,8 +1,12 @@
-"""`preview`: the first rows of an input and what a job would make of them; nothing is written."""
+"""The first rows of an input and what a job would make of them, and its first synthesized rows.
+
+Nothing is written.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tfrs_augment import records
-from tfrs_augment.beam import files
+from tfrs_augment.beam import files, synthetic
 from tfrs_augment.beam.blocks import BlockAugmenter
 from tfrs_augment.beam.fit import fit_units
 from tfrs_augment.beam.pipelines import pipeline_options
@@ -86,6 +90,51 @@ def preview(
     if not result:
         raise DataError(f"`input` holds no usable record in {len(inputs)} files.")
     return result
+
+
+def preview_synthesis(
+    synthesizer: str | os.PathLike[str],
+    num_synthetic: int | None,
+    *,
+    inputs: Sequence[files.InputFile],
+    rows: int,
+    seed: int = 0,
+    conditions: Mapping[str, Any] | None = None,
+    schema: Schema | None = None,
+) -> list[dict[str, Any]]:
+    """The first rows that `run` would synthesize.
+
+    Args:
+      synthesizer: as of `run`, and so are the other arguments but these.
+      num_synthetic: see there.
+      inputs: the files, TFRecords of tf.train.Example.
+      rows: how many rows.
+      seed: of the rows.
+      conditions: see `run`.
+      schema: see there.
+
+    Returns:
+      At most `rows` rows, name to value; None where a row has none.
+
+    Raises:
+      InvalidArgumentError: an argument breaks its rule.
+      UnknownFeatureError: a column is no feature of the records.
+      DataError: a column is of another kind there, or the rows cannot be sampled.
+    """
+    loaded = synthetic.load(synthesizer)
+    synthesis = synthetic.Synthesis.of(loaded, num_synthetic, seed=seed, conditions=conditions)
+    synthesis.checked(schema if schema is not None else peek(inputs, set(synthesis.kinds)))
+    found: list[dict[str, Any]] = []
+    for block in loaded.blocks(num_synthetic, conditions=conditions):
+        table = loaded.sample_block(block, seed=seed, conditions=conditions)
+        lists = {name: synthetic.to_column(v).to_rows() for name, v in table.items()}
+        found += [
+            {name: (column[i] or [None])[0] for name, column in lists.items()}
+            for i in range(min(block.rows, rows - len(found)))
+        ]
+        if len(found) == rows:
+            break
+    return found
 
 
 def _rows(

@@ -10,33 +10,40 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import apache_beam as beam
 import numpy as np
+from apache_beam.utils.shared import Shared
 
 from tfrs_augment import records
 from tfrs_augment.beam import files
 from tfrs_augment.beam.balance import Balance, copies_of
-from tfrs_augment.beam.blocks import BlockAugmenter, to_features
+from tfrs_augment.beam.blocks import BlockAugmenter, to_features, value_counts
 from tfrs_augment.beam.cleaning.units import LearnedCleaning, UnitCleaner
 from tfrs_augment.beam.sequences import EXAMPLE, SEQUENCE_EXAMPLE, SequenceAugmenter, to_example
 from tfrs_augment.beam.sources import place_of
+from tfrs_augment.beam.synthetic import Synthesis
 from tfrs_augment.errors import DataError
 from tfrs_augment.fitting import Fitter
 from tfrs_augment.ops import Requirement
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.rng import KeyedRng
 from tfrs_augment.schema import Schema
+from tfrs_augment.synthesis.base import Block as SyntheticBlock
 
-COUNTS = ("read", "rejected", "kept", "made", "slow_path")
+COUNTS = ("read", "rejected", "kept", "made", "synthesized", "slow_path")
 """What is counted: "read" is "rejected" and the intact records; see `JobReport.counts`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Unit:
-    """What one worker turns into one shard: every `parts`-th block of each file, from block `part` on."""
+    """What one worker turns into one shard: every `parts`-th block of each file, from block `part` on.
+
+    Behind these come the rows of `blocks`, which are synthesized.
+    """
 
     shard: int
     files: tuple[files.InputFile, ...]
     part: int = 0
     parts: int = 1
+    blocks: tuple[SyntheticBlock, ...] = ()
 
 
 def plan(inputs: Sequence[files.InputFile], num_shards: int | None) -> list[Unit]:
@@ -82,6 +89,7 @@ class Job:
     started: float
     payload: str = EXAMPLE
     cleaning: LearnedCleaning | None = None
+    synthesis: Synthesis | None = None
 
 
 def frames_of(
@@ -172,10 +180,13 @@ class AugmentUnit(beam.DoFn):
 
     def __init__(self, job: Job):
         self._job = job
+        self._shared = Shared()
 
     def setup(self):
         job = self._job
         records.warm_up()
+        if job.synthesis is not None:
+            self._synthesizer = job.synthesis.load(self._shared)
         self._augmenter = shared_augmenter(
             job.policy, job.kinds, job.provenance, job.item_features, job.payload
         )
@@ -201,9 +212,9 @@ class AugmentUnit(beam.DoFn):
                     if rejected is None:
                         rejected = files.Writer(files.join(job.staging, f"rejected-{stem}"))
                     rejected.write(_rejected_lines(file, block.rejected))
-                for name, count in self._write_block(shard, block, items).items():
-                    counts[name] += count
-                    self._counters[name].inc(count)
+                self._add(counts, self._write_block(shard, block, items))
+            for block in unit.blocks:
+                self._add(counts, self._write_synthetic(shard, block, items))
         if rejected is not None:
             rejected.close()
         report = {
@@ -217,6 +228,11 @@ class AugmentUnit(beam.DoFn):
         }
         # One key for all reports: the next step sees them together.
         yield 0, report
+
+    def _add(self, counts: dict[str, int], more: Mapping[str, int]) -> None:
+        for name, count in more.items():
+            counts[name] += count
+            self._counters[name].inc(count)
 
     def _copies(self, block: records.Block) -> np.ndarray:
         """How many copies each row gets: int64 `[n]`."""
@@ -257,6 +273,14 @@ class AugmentUnit(beam.DoFn):
             "made": made,
             "slow_path": block.slow_count,
         }
+
+    def _write_synthetic(
+        self, shard: files.Writer, block: SyntheticBlock, items: dict
+    ) -> dict[str, int]:
+        columns = self._job.synthesis.columns(self._synthesizer, block)
+        shard.write(records.encode_rows(columns))
+        add_counts(items, {name: value_counts(columns[name]) for name in items if name in columns})
+        return {"synthesized": block.rows}
 
 
 def add_counts(total: dict[str, dict], more: Mapping[str, Mapping]) -> None:

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from tfrs_augment.beam import files
 from tfrs_augment.beam.blocks import DRAW, PARENT_KEY, POLICY
 from tfrs_augment.beam.sequences import EXAMPLE
+from tfrs_augment.beam.synthetic import SYNTHESIZER
 from tfrs_augment.errors import AugmentError, OutputError
 from tfrs_augment.ops import FittedState
 from tfrs_augment.policy import AugmentationPolicy
@@ -26,6 +27,8 @@ from tfrs_augment.policy import AugmentationPolicy
 ITEM_COUNTS, FITTED = "item_counts.json", "fitted.json"
 
 _BATCH = 4096
+_WRITTEN = ("kept", "made", "synthesized")
+"""The counts of what is written; manifests of before there were synthesized rows lack the last."""
 _DTYPES = {"bytes_list": tf.string, "float_list": tf.float32, "int64_list": tf.int64}
 
 
@@ -63,7 +66,8 @@ def verify(output: str) -> Verification:
 
     Files and their sizes, records by shard, the checksum of every record, the fingerprint of the policy, the
     provenance of augmented records (policy, draw number, and that their parents' keys are those of the
-    originals, where these were written), item counts and the number of rejected records.
+    originals, where these were written) and of synthesized ones (synthesizer, and that each has a place of
+    its own), item counts and the number of rejected records.
 
     Args:
       output: the folder that `run` wrote to.
@@ -96,10 +100,11 @@ class _Recount:
         self._differences: list[str] = []
         self._records = 0
         self._complete = True  # Whether all records could be read; sums over a part say nothing.
-        self._seen = collections.Counter()  # kept and made
+        self._seen = collections.Counter()  # of _WRITTEN
         self._items: dict[str, collections.Counter] = {}
         self._keys_of_originals = _KeySum()
         self._keys_of_draw: dict[int, _KeySum] = collections.defaultdict(_KeySum)
+        self._places = _KeySum()
         self._policy = self._read_policy()
 
     def run(self) -> Verification:
@@ -114,9 +119,7 @@ class _Recount:
             self._read_shard(shard)
         self._check_counts()
         if self._complete:
-            self._compare(
-                "records", self._records, manifest["counts"]["kept"] + manifest["counts"]["made"]
-            )
+            self._compare("records", self._records, _written(manifest["counts"]))
             if manifest["provenance"]:
                 self._check_provenance()
             for name, expected in (item_counts or {}).items():
@@ -198,7 +201,7 @@ class _Recount:
             self._differ(f"{name} cannot be read on from record {count:,}: {text[:200]}")
             self._complete = False
         else:
-            self._compare(f"{name}, records", count, shard["kept"] + shard["made"])
+            self._compare(f"{name}, records", count, _written(shard))
         self._records += count
 
     def _batches(self, path: str) -> Iterator[np.ndarray]:
@@ -213,6 +216,7 @@ class _Recount:
             *keys,
             *self._items,
             *(self._manifest["provenance"] and (POLICY, DRAW, PARENT_KEY)),
+            *((SYNTHESIZER,) if self._manifest.get("synthesis") else ()),
         }
         dtypes = _dtypes(batch, wanted)
         spec = {name: tf.io.RaggedFeature(dtype) for name, dtype in dtypes.items()}
@@ -222,16 +226,16 @@ class _Recount:
         for name, counter in self._items.items():
             if name in columns:
                 counter.update(_text(v) for v in columns[name].flat_values.numpy().tolist())
-        augmented = np.zeros(len(batch), bool)
-        if POLICY in columns:
-            augmented = np.array(
-                [
-                    row[:1] == [self._manifest["fingerprint"].encode()]
-                    for row in columns[POLICY].to_list()
-                ]
-            )
-        self._seen["made"] += int(augmented.sum())
-        self._seen["kept"] += int((~augmented).sum())
+        manifest = self._manifest
+        augmented = _marked(columns.get(POLICY), manifest["fingerprint"], len(batch))
+        made_by = (manifest.get("synthesis") or {}).get("fingerprint")
+        synthesized = _marked(columns.get(SYNTHESIZER), made_by, len(batch))
+        original = ~(augmented | synthesized)
+        for name, mask in zip(_WRITTEN, (original, augmented, synthesized), strict=True):
+            self._seen[name] += int(mask.sum())
+        if synthesized.any() and DRAW in columns:
+            places = tf.ragged.boolean_mask(columns[DRAW], tf.constant(synthesized))
+            self._places.add(places.flat_values.numpy())
         if augmented.any() and {DRAW, PARENT_KEY} <= set(columns):
             mask = tf.constant(augmented)
             draws = tf.ragged.boolean_mask(columns[DRAW], mask).flat_values.numpy()
@@ -239,8 +243,8 @@ class _Recount:
             if len(draws) == len(parents) == augmented.sum():
                 for draw in np.unique(draws).tolist():
                     self._keys_of_draw[draw].add(parents[draws == draw].view(np.uint64))
-        if not augmented.all() and self._policy is not None and set(keys) <= set(columns):
-            kept = {n: tf.ragged.boolean_mask(columns[n], tf.constant(~augmented)) for n in keys}
+        if original.any() and keys and set(keys) <= set(columns):
+            kept = {n: tf.ragged.boolean_mask(columns[n], tf.constant(original)) for n in keys}
             if all(np.all(column.row_lengths() == 1) for column in kept.values()):
                 scalars = {name: column.flat_values for name, column in kept.items()}
                 self._keys_of_originals.add(self._policy.row_keys(scalars).numpy())
@@ -258,6 +262,14 @@ class _Recount:
         manifest, counts = self._manifest, self._manifest["counts"]
         self._compare("augmented records by aug/policy", self._seen["made"], counts["made"])
         self._compare("original records by aug/policy", self._seen["kept"], counts["kept"])
+        synthesized = counts.get("synthesized", 0)
+        self._compare(
+            f"synthesized records by {SYNTHESIZER}", self._seen["synthesized"], synthesized
+        )
+        if self._places != _KeySum.of_range(synthesized):
+            self._differ(
+                f"{DRAW}: the places of synthesized records are not 0 to {synthesized - 1}, each once"
+            )
         placed = sum(keys.count for keys in self._keys_of_draw.values())
         self._compare("records with one aug/draw and one aug/parent_key", placed, counts["made"])
         limit = manifest["copies"]
@@ -282,6 +294,14 @@ class _KeySum:
     def __init__(self):
         self.count, self._sum, self._mixed = 0, 0, 0
 
+    @classmethod
+    def of_range(cls, count: int) -> _KeySum:
+        """That of 0 to count - 1."""
+        keys = cls()
+        for start in range(0, count, 1 << 20):
+            keys.add(np.arange(start, min(start + (1 << 20), count)))
+        return keys
+
     def add(self, keys: np.ndarray) -> None:
         self.count += len(keys)
         keys = keys.astype(np.uint64)
@@ -294,6 +314,17 @@ class _KeySum:
         return isinstance(other, _KeySum) and vars(self) == vars(other)
 
     __hash__ = None
+
+
+def _written(counts: Mapping[str, int]) -> int:
+    return sum(counts.get(name, 0) for name in _WRITTEN)
+
+
+def _marked(column: tf.RaggedTensor | None, mark: str | None, n: int) -> np.ndarray:
+    """bool `[n]`: the records whose feature is a mark."""
+    if column is None or mark is None:
+        return np.zeros(n, bool)
+    return np.array([row[:1] == [mark.encode()] for row in column.to_list()], bool)
 
 
 def _dtypes(batch: np.ndarray, wanted: set[str]) -> dict[str, tf.DType]:

@@ -1,9 +1,9 @@
-"""`tfrs-augment run --dry_run N`: rows before and after, side by side."""
+"""`tfrs-augment run --dry_run N`: rows before and after, side by side, and synthesized ones."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tfrs_augment.cli import options, tables
@@ -17,11 +17,11 @@ _MAX_COPIES = 4
 
 
 def main(
-    policy: AugmentationPolicy, arguments: argparse.Namespace, beam_args: Sequence[str]
+    policy: AugmentationPolicy | None, arguments: argparse.Namespace, beam_args: Sequence[str]
 ) -> int:
-    """Prints the first rows and their copies; writes nothing."""
+    """Prints the first rows and their copies, and the first synthesized rows; writes nothing."""
     from tfrs_augment.beam import sources
-    from tfrs_augment.beam.preview import preview
+    from tfrs_augment.beam.preview import preview, preview_synthesis
     from tfrs_augment.errors import InvalidArgumentError
 
     if arguments.payload != "example" or arguments.input_format != "tfrecord":
@@ -39,22 +39,54 @@ def main(
         arguments.input_compression,
         arguments.tfds_data_dir,
     )
-    rows = preview(
-        policy,
-        inputs=inputs,
-        rows=arguments.dry_run,
-        copies=min(arguments.copies, _MAX_COPIES),
-        schema=options.load_schema(arguments),
-        beam_args=beam_args,
-    )
+    if policy is None and arguments.synthesizer is None:
+        raise InvalidArgumentError("`run` must have a --policy or a --synthesizer. Received: none.")
+    schema = options.load_schema(arguments)
+    rows = []
+    if policy is not None:
+        rows = preview(
+            policy,
+            inputs=inputs,
+            rows=arguments.dry_run,
+            copies=min(arguments.copies, _MAX_COPIES),
+            schema=schema,
+            beam_args=beam_args,
+        )
     for row in rows:
         print(render(row, tables.terminal_width()))
+    shown = f"{len(rows)} rows"
+    if arguments.synthesizer is not None:
+        synthesized = preview_synthesis(
+            arguments.synthesizer,
+            arguments.num_synthetic,
+            inputs=inputs,
+            rows=arguments.dry_run,
+            seed=policy.seed if policy is not None else arguments.seed or 0,
+            conditions=options.load_conditions(arguments),
+            schema=schema,
+        )
+        print(_render_synthesized(synthesized, tables.terminal_width()))
+        found = f"{len(synthesized)} synthesized rows"
+        shown = f"{shown} and {found}" if rows else found
     left_out = [f"--{name}" for name in ("cleaning", "balance") if getattr(arguments, name)]
     print(
-        f"dry run: {len(rows)} rows shown, nothing written; = is unchanged"
+        f"dry run: {shown} shown, nothing written"
+        + ("; = is unchanged" if rows else "")
         + (f"; {' and '.join(left_out)} left out" if left_out else "")
     )
     return 0
+
+
+def _render_synthesized(rows: Sequence[Mapping[str, object]], width: int) -> str:
+    """Synthesized rows as tables, some rows beside each other; a feature a line."""
+    texts = []
+    for start in range(0, len(rows), 1 + _MAX_COPIES):
+        part = rows[start : start + 1 + _MAX_COPIES]
+        header = ("feature", *(f"row {start + place}" for place in range(len(part))))
+        lines = [(name, *(tables.shown(row[name]) for row in part)) for name in part[0]]
+        text = tables.table([header, *lines], align="<" * len(header), width=width)
+        texts.append(f"synthesized\n{text}\n")
+    return "\n".join(texts)
 
 
 def render(row: PreviewRow, width: int) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tfrs_augment.policy import AugmentationPolicy
     from tfrs_augment.schema import Schema
 
@@ -22,9 +26,56 @@ def new_command(commands, name: str, *, help: str, description: str, examples: s
     )
 
 
-def add_policy(parser) -> None:
+def add_policy(parser, *, required: bool = True) -> None:
     """Adds --policy."""
-    parser.add_argument("--policy", required=True, metavar="FILE", help="the policy, JSON")
+    parser.add_argument("--policy", required=required, metavar="FILE", help="the policy, JSON")
+
+
+def add_rows(parser) -> None:
+    """Adds --input and what says how it is read into memory."""
+    parser.add_argument("--input", required=True, nargs="+", metavar="GLOB", help="files to read")
+    parser.add_argument(
+        "--input_format",
+        default="tfrecord",
+        choices=("tfrecord", "csv", "parquet"),
+        help="of the files (default tfrecord, of tf.train.Example)",
+    )
+    add_compression(parser)
+
+
+def add_columns(parser) -> None:
+    """Adds --columns."""
+    parser.add_argument(
+        "--columns",
+        nargs="+",
+        metavar="NAME",
+        help="the features that count (default: all with one value a row)",
+    )
+
+
+def add_synthesizer(parser, *, required: bool = True) -> None:
+    """Adds --synthesizer."""
+    parser.add_argument(
+        "--synthesizer",
+        required=required,
+        metavar="FILE",
+        help="a fitted synthesizer, as `tfrs-augment synthesize fit` writes it",
+    )
+
+
+def add_conditions(parser) -> None:
+    """Adds --conditions."""
+    parser.add_argument(
+        "--conditions",
+        metavar="JSON",
+        help='that synthesized rows meet: {"genre": ["War", "Drama"], "year": {"low": 1990, "high": 1999}}',
+    )
+
+
+def add_overwrite(parser, what: str) -> None:
+    """Adds --overwrite and --quiet."""
+    parser.add_argument("--overwrite", action="store_true", help=f"replace {what}")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
 
 
 def add_compression(parser) -> None:
@@ -62,3 +113,38 @@ def load_schema(arguments: argparse.Namespace) -> Schema | None:
     from tfrs_augment.schema import Schema
 
     return Schema.load(arguments.schema) if arguments.schema else None
+
+
+def load_conditions(arguments: argparse.Namespace) -> dict[str, Any] | None:
+    """The conditions of --conditions, if there are any."""
+    from tfrs_augment.beam.conditions import conditions_from_json
+
+    return None if arguments.conditions is None else conditions_from_json(arguments.conditions)
+
+
+def read_rows(
+    arguments: argparse.Namespace,
+    input: Sequence[str],
+    columns: Sequence[str] | None,
+    schema: Schema | None = None,
+) -> dict[str, np.ndarray]:
+    """The rows of files as a table; what was left out of it is said on stderr."""
+    from tfrs_augment.beam.reading import read_rows
+
+    rows = read_rows(
+        input,
+        columns=columns,
+        schema=schema,
+        input_format=arguments.input_format,
+        input_compression=arguments.input_compression,
+    )
+    if rows.left_out:
+        say(f"left out, for they have several values a row: {', '.join(rows.left_out)}")
+    if rows.rejected:
+        say(f"{rows.rejected:,} records cannot be used: {'; '.join(rows.reasons)}")
+    return rows.table
+
+
+def say(text: str) -> None:
+    """Prints a note beside the result."""
+    print(f"tfrs-augment: {text}", file=sys.stderr)

@@ -14,6 +14,8 @@ examples:
   tfrs-augment run --policy policy.json --input 'in/*.tfrecord.gz' --dry_run 5
   tfrs-augment run --policy policy.json --input 'in/*.csv' --input_format csv --output out
   tfrs-augment run --policy policy.json --tfds movielens/100k-ratings --output out
+  tfrs-augment run --policy policy.json --input 'in/*' --output out \\
+      --synthesizer synthesizer.npz --num_synthetic 20000
   tfrs-augment run --policy policy.json --input 'in/*.tfrecord' --output out \\
       --direct_num_workers 2 --direct_running_mode multi_processing
   tfrs-augment run --policy policy.json --input 'gs://b/in/*' --output gs://b/out \\
@@ -30,13 +32,16 @@ def add_parser(commands) -> None:
     """Adds the command to the subparsers of the command line."""
     run = commands.add_parser(
         "run",
-        help="write augmented copies of TFRecords, as a Beam job",
-        description="Writes augmented copies of rows as TFRecords of tf.train.Example.",
+        help="write augmented copies of TFRecords, and synthesized rows, as a Beam job",
+        description=(
+            "Writes augmented copies of rows, and synthesized rows, as TFRecords of tf.train.Example.\n"
+            "Without --policy there are no copies, and --synthesizer is needed."
+        ),
         epilog=_RUN_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    run.add_argument("--policy", required=True, metavar="FILE", help="the policy, JSON")
+    options.add_policy(run, required=False)
     run.add_argument(
         "--fitted", metavar="FILE", help="fitted statistics; by default fitted on the input"
     )
@@ -100,12 +105,26 @@ def add_parser(commands) -> None:
     run.add_argument(
         "--num_shards", type=int, metavar="N", help="output files (default one an input file)"
     )
-    run.add_argument("--seed", type=int, help="takes the place of the policy's seed")
+    options.add_synthesizer(run, required=False)
+    run.add_argument(
+        "--num_synthetic", type=int, metavar="N", help="rows of the synthesizer, in all shards"
+    )
+    run.add_argument(
+        "--synthetic_weight",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="sample_weight of synthesized rows (default 1)",
+    )
+    options.add_conditions(run)
+    run.add_argument(
+        "--seed", type=int, help="takes the place of the policy's seed, for synthesized rows too"
+    )
     run.add_argument(
         "--item_features",
         nargs="*",
         metavar="NAME",
-        help="count these in item_counts.json (default: dropped ids)",
+        help="count these in item_counts.json (default: dropped ids, and synthesized item ids)",
     )
     run.add_argument(
         "--balance",
@@ -151,9 +170,13 @@ def main(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     from tfrs_augment.beam.cleaning import Cleaning
     from tfrs_augment.errors import InvalidArgumentError
 
-    policy = options.load_policy(arguments)
+    policy = options.load_policy(arguments) if arguments.policy else None
+    if policy is None and arguments.fitted:
+        raise InvalidArgumentError(
+            f"`--fitted` goes with a --policy. Received: --fitted {arguments.fitted}."
+        )
     if arguments.dry_run is not None:
-        if arguments.seed is not None:
+        if policy is not None and arguments.seed is not None:
             policy = dataclasses.replace(policy, seed=arguments.seed)
         return dry_run.main(policy, arguments, beam_args)
     if arguments.output is None:
@@ -185,6 +208,10 @@ def main(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
         item_features=arguments.item_features,
         cleaning=Cleaning.load(arguments.cleaning) if arguments.cleaning else None,
         balance=balance,
+        synthesizer=arguments.synthesizer,
+        num_synthetic=arguments.num_synthetic,
+        synthetic_weight=arguments.synthetic_weight,
+        conditions=options.load_conditions(arguments),
         provenance=arguments.provenance,
         overwrite=arguments.overwrite,
         progress=not arguments.quiet,
