@@ -30,6 +30,24 @@ def shop_table() -> dict[str, np.ndarray]:
     }
 
 
+def interaction_table() -> dict[str, np.ndarray]:
+    """The interactions of the simulated shop, with the names of `shop_table` and two ids."""
+    rows = simulated_shop("tiny").rows
+    count = len(rows["rating"])
+    return {
+        "user_id": rows["user_id"],
+        "item_id": rows["item_id"],
+        "age": rows["user_age"],
+        "gender": rows["user_gender"],
+        "category": rows["item_category"],
+        "price": rows["item_price"],
+        "rating": rows["rating"],
+        "timestamp": rows["timestamp"],
+        "country": np.full(count, b"DK"),
+        "empty": np.full(count, np.nan, np.float32),
+    }
+
+
 def digest(rows: dict[str, np.ndarray]) -> str:
     """A hash of names, dtypes and values."""
     found = hashlib.sha256()

@@ -83,3 +83,14 @@ def test_cells_are_restored_from_their_arrays(name):
     cells = cells_of(name)
     again = Cells.restore(SPEC[name], cells.arrays())
     np.testing.assert_array_equal(again.encode(TABLE[name]), cells.encode(TABLE[name]))
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_cells_that_are_filled_give_no_missing_value(name):
+    cells = cells_of(name)
+    codes = np.random.default_rng(1).choice(np.flatnonzero(cells.filled()), ROWS)
+    values = cells.decode(codes, np.random.default_rng(2).random(ROWS), there=True)
+    np.testing.assert_array_equal(cells.encode(values), codes)
+    # Of a column without any value there is nothing else to give.
+    assert SPEC[name].missing_mask(values).all() == (name == "nothing")
+    assert SPEC[name].missing_mask(values).any() == (name == "nothing")

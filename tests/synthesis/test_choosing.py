@@ -14,6 +14,7 @@ from tfrs_augment.synthesis.copula import GaussianCopula
 from tfrs_augment.synthesis.distances import Bins, column_distances, pair_distances
 from tfrs_augment.synthesis.imputation import imputation_scores
 from tfrs_augment.synthesis.independent import IndependentSampler
+from tfrs_augment.synthesis.regression import RegressionSynthesizer
 
 
 def related(rows, seed=0):
@@ -84,7 +85,7 @@ class Donors(GaussianCopula):
     _impute = Synthesizer._impute
 
 
-@pytest.mark.parametrize("kind", [GaussianCopula, Donors])
+@pytest.mark.parametrize("kind", [GaussianCopula, RegressionSynthesizer, Donors])
 def test_imputation_beats_mean_median_and_mode_where_columns_tell_of_each_other(kind):
     rng = np.random.default_rng(0)
     a = rng.normal(size=4_000)
@@ -129,7 +130,7 @@ def test_rows_to_impute_that_do_not_fit():
     for rows, message in (
         ({"gender": np.array([b"Q"])}, "'gender' must be among"),
         ({"rating": np.float32([9])}, "'rating' must be among"),
-        ({"age": np.array([b"old"])}, "'age' must hold float32"),
+        ({"age": np.array([b"old"])}, "'age' must hold float"),
         ({"age": np.float32([20]), "rating": np.float32([1, 2])}, "of one length"),
         ({}, "must have columns"),
     ):

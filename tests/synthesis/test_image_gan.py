@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras
 
 from tfrs_augment.datasets import photos, shop
 from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.synthesis.frechet import frechet_distance
 from tfrs_augment.synthesis.image_gan import ImageGAN, ImageGrid
+from tfrs_augment.synthesis.independent import IndependentSampler
 
 QUICK = {"epochs": 2, "steps_per_epoch": 2, "batch_size": 8, "filters": 2, "noise_dim": 4}
 
@@ -50,10 +52,47 @@ def test_a_file_gives_the_same_photos(fitted, tmp_path):
     np.testing.assert_array_equal(again.sample(3), fitted.sample(3))
 
 
+def test_a_file_that_something_is_wrong_with_is_named(fitted, tmp_path):
+    path = tmp_path / "gan"
+    fitted.save(path)
+    whole = path.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], whole[:200] + b"x" + whole[201:]):
+        path.write_bytes(content)
+        with pytest.raises(InvalidArgumentError, match=f"'{path}' is no file of a synthesizer"):
+            ImageGAN.load(path)
+    IndependentSampler().fit({"a": [1, 2]}).save(path)
+    with pytest.raises(InvalidArgumentError, match="must hold an ImageGAN. Received: a Indep"):
+        ImageGAN.load(path)
+
+
 def test_training_lowers_the_distance(pictures):
     gan = ImageGAN(**{**QUICK, "filters": 4, "epochs": 6, "steps_per_epoch": 8}, averaging=0.5)
     distance = gan.fit(pictures).loss_history["minus_distance"]
     assert max(distance) > distance[0]
+
+
+def test_a_fit_that_was_cut_off_ends_as_one_that_was_not(pictures, tmp_path):
+    class CutOff(tf_keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise KeyboardInterrupt
+
+    def new(**more):
+        return ImageGAN(**QUICK, averaging=0.5, **more)
+
+    folder = {"checkpoint_dir": str(tmp_path)}
+    with pytest.raises(KeyboardInterrupt):
+        new(**folder).fit(pictures, callbacks=[CutOff()])
+    seen = []
+    watcher = tf_keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(epoch)
+    )
+    # How long it may take is no matter of the fit.
+    resumed = new(**folder, minutes=99.0).fit(pictures, callbacks=[watcher])
+    whole = new().fit(pictures)
+    assert seen == [1] and resumed.loss_history == whole.loss_history
+    np.testing.assert_array_equal(resumed.sample(5), whole.sample(5))
+    with pytest.raises(InvalidArgumentError, match="`checkpoint_dir` must be empty"):
+        new(**folder).fit(pictures[::-1])
 
 
 def test_training_stops_when_the_minutes_are_over(pictures):
@@ -64,6 +103,10 @@ def test_training_stops_when_the_minutes_are_over(pictures):
 def test_bad_input_is_named(pictures, tmp_path):
     with pytest.raises(DataError, match=r"uint8 of shape \[n, 64, 64, 1 or 3\]. Received: float32"):
         ImageGAN().fit(pictures.astype(np.float32))
+    with pytest.raises(DataError, match=r"Received: float64 of shape \[2\]"):
+        ImageGAN().fit([0.5, 1.5])
+    with pytest.raises(InvalidArgumentError, match="absent' can't be read"):
+        ImageGAN.load(tmp_path / "absent")
     with pytest.raises(DataError, match="at least 2"):
         ImageGAN().fit(pictures[:1])
     with pytest.raises(InvalidArgumentError, match="fitted first"):

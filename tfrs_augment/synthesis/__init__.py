@@ -9,6 +9,7 @@ from tfrs_augment._lazy import attach
 _MODULES = {
     "Block": "base",
     "ColumnSpec": "columns",
+    "DifferentialPrivacy": "private",
     "Embeddings": "embeddings",
     "FactorizationSampler": "samplers",
     "GaussianCopula": "copula",
@@ -18,6 +19,7 @@ _MODULES = {
     "InteractionGAN": "interaction_gan",
     "InteractionSynthesizer": "interactions",
     "PopularitySampler": "samplers",
+    "PrivacyBudget": "private",
     "RegressionSynthesizer": "regression",
     "Synthesizer": "base",
     "TableSpec": "columns",
@@ -27,7 +29,7 @@ _MODULES = {
     "frechet_distance": "frechet",
     "hard_negatives": "negatives",
     "imputation_scores": "imputation",
-    "join": "interactions",
+    "join": "joining",
     "read_table": "inputs",
 }
 

@@ -112,11 +112,19 @@ class Synthesizer(abc.ABC):
 
         Raises:
           DataError: the rows can't be read or modelled; see `read_table`.
+          InvalidArgumentError: training diverged; `learning_rate` is too high.
         """
         table = self._read(data, schema)
         spec = TableSpec.of(table, schema)
         self.spec, self.loss_history = None, {}
         self._fit(table, spec, progress=progress, callbacks=callbacks)
+        for name, values in self.loss_history.items():
+            if not np.isfinite(values).all():
+                raise InvalidArgumentError(
+                    f"Training must not diverge. Received: {name!r} of "
+                    f"{values[int(np.isfinite(values).argmin())]} ({type(self).__name__}). Lower "
+                    "`learning_rate`."
+                )
         self.spec = spec
         return self
 
@@ -131,7 +139,7 @@ class Synthesizer(abc.ABC):
           InvalidArgumentError: n is negative, or the conditions break a rule.
         """
         self._conditions(conditions)
-        n = _integer("n", n)
+        n = as_integer("n", n)
         starts = range(0, n, self.block_rows)
         return [Block(i, start, min(self.block_rows, n - start)) for i, start in enumerate(starts)]
 
@@ -152,7 +160,7 @@ class Synthesizer(abc.ABC):
           DataError: too few of the rows that were tried meet the conditions.
         """
         wanted = self._conditions(conditions)
-        seed = _integer("seed", seed)
+        seed = as_integer("seed", seed)
         parts, found = [], 0
         for attempt in range(self.max_tries):
             # Always a whole block of rows, so that those of a shorter one are its beginning.
@@ -212,30 +220,31 @@ class Synthesizer(abc.ABC):
         to the best single guess.
 
         Args:
-          rows: columns `[n]`; a cell is missing if it is NaN or b"", and a column of integers may
-            come as float for that. A column that is absent is missing throughout.
+          rows: a mapping of columns `[n]`, or a DataFrame; a cell is missing if it is None, NaN or b"",
+            and a column of integers may come as float for that. A column that is absent is missing
+            throughout.
           seed: an integer of 0 or more.
           draws: how many values are drawn for a cell; of numbers it gets the mean, of categories the
             most frequent one, of ties the first.
 
         Returns:
           Columns `[n]` as of `sample`; cells that were there stay exactly as they are, numbers beyond
-          the bounds too. Only a column
-          that had no value at all in the fit stays missing.
+          the bounds too. Only a column that had no value at all in the fit stays missing.
 
         Raises:
           UnknownFeatureError: a column is not the synthesizer's.
           InvalidArgumentError: it is not fitted, or an argument breaks its rule.
-          DataError: a value is outside its vocabulary.
+          DataError: a value is of another kind than its column, or outside its vocabulary.
         """
         spec = self._fitted()
-        if _integer("draws", draws) < 1:
+        if as_integer("draws", draws) < 1:
             raise InvalidArgumentError(f"`draws` must be at least 1. Received: draws={draws}.")
         table, missing = imputation.incomplete_table(rows, spec)
-        seed = _integer("seed", seed)
+        seed = as_integer("seed", seed)
+        gaps = any(absent.any() for absent in missing.values())
         filled = [
             self._impute(np.random.default_rng([seed, draw]), table, missing)
-            for draw in range(draws)
+            for draw in range(draws if gaps else 0)
         ]
         return imputation.combine(spec, table, missing, filled)
 
@@ -271,8 +280,8 @@ class Synthesizer(abc.ABC):
         """Reads what `save` wrote; `Synthesizer.load` reads a synthesizer of any class.
 
         Raises:
-          InvalidArgumentError: the file can't be read, is of a newer version, or holds another
-            class than the one that is asked for; the message names it.
+          InvalidArgumentError: the file can't be read, is not whole, is of a newer version, or holds
+            another class than the one that is asked for; the message names it.
         """
         document, arrays = files.read(path)
         kind = _class_of(str(document.get("class")), path)
@@ -282,13 +291,14 @@ class Synthesizer(abc.ABC):
                 f"{kind.__name__}.load reads it."
             )
         parts: dict[str, dict[str, np.ndarray]] = {"spec": {}, "state": {}}
-        for name, array in arrays.items():
-            part, _, rest = name.partition("/")
-            parts[part][rest] = array
-        synthesizer = kind(**document["config"])
-        synthesizer.spec = TableSpec.from_parts(document["spec"], parts["spec"])
-        synthesizer.loss_history = document["loss_history"]
-        synthesizer._restore(document["state"], parts["state"])
+        with files.content_of(path):
+            for name, array in arrays.items():
+                part, _, rest = name.partition("/")
+                parts[part][rest] = array
+            synthesizer = kind(**document["config"])
+            synthesizer.spec = TableSpec.from_parts(document["spec"], parts["spec"])
+            synthesizer.loss_history = document["loss_history"]
+            synthesizer._restore(document["state"], parts["state"])
         return synthesizer
 
     def _read(self, data: Any, schema: Schema | None) -> dict[str, np.ndarray]:
@@ -352,6 +362,10 @@ def _class_of(name: str, path: str | os.PathLike[str]) -> type[Synthesizer]:
     if name not in _REGISTRY and name in synthesis.__all__:
         getattr(synthesis, name)
     if name not in _REGISTRY:
+        if name in synthesis.__all__:
+            raise InvalidArgumentError(
+                f"'{path}' must hold a synthesizer of tables. Received: a {name}. {name}.load reads it."
+            )
         raise InvalidArgumentError(
             f"'{path}' holds a synthesizer '{name}', which is not known. "
             f"{close_matches(name, _REGISTRY)} One of your own must be imported first."
@@ -359,7 +373,12 @@ def _class_of(name: str, path: str | os.PathLike[str]) -> type[Synthesizer]:
     return _REGISTRY[name]
 
 
-def _integer(name: str, value: Any) -> int:
+def as_integer(name: str, value: Any) -> int:
+    """Returns an argument as an integer of 0 or more.
+
+    Raises:
+      InvalidArgumentError: it is none; the message names it.
+    """
     try:
         number = operator.index(value)
     except TypeError:

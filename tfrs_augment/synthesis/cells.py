@@ -89,8 +89,18 @@ class Cells:
         missing = self.size - 1 if self.column.missing else -1
         return np.where(absent, missing, self.cell[np.maximum(place, 0)])
 
+    def filled(self) -> np.ndarray:
+        """Returns bool `[size]`, which cells have a value in them; all if none has."""
+        filled = np.zeros(self.size, bool)
+        filled[self.cell[self._there()]] = True
+        return filled if filled.any() else ~filled
+
     def decode(
-        self, codes: np.ndarray, uniform: np.ndarray, condition: Condition | None = None
+        self,
+        codes: np.ndarray,
+        uniform: np.ndarray,
+        condition: Condition | None = None,
+        there: bool = False,
     ) -> np.ndarray:
         """Draws a value within each cell.
 
@@ -98,11 +108,14 @@ class Cells:
           codes: int64 `[n]`, cells, of `shares` above 0 where there is a condition.
           uniform: float64 `[n]` in [0, 1).
           condition: on the column.
+          there: whether none may be missing; `codes` are then cells that are `filled`.
 
         Returns:
           `[n]` in the column's dtype.
         """
         low, high, cell = self._pieces(condition)
+        if there and self._there().any():
+            low, high, cell = (part[self._there()] for part in (low, high, cell))
         place = np.zeros(len(codes))
         for one in np.unique(codes):
             mine, drawn = cell == one, codes == one
@@ -126,6 +139,13 @@ class Cells:
         # A single number between quantiles has no width, and is possible all the same.
         part = np.bincount(cell, np.maximum(high - low, 1e-12), minlength=self.size)
         return np.minimum(part / np.maximum(whole, 1e-12), 1.0)
+
+    def _there(self) -> np.ndarray:
+        """bool `[pieces]`: which are of values that are there and were met."""
+        there = self.low < self.high
+        if self.column.categorical:
+            there &= ~self.column.missing_mask(self.column.categories)
+        return there
 
     def _pieces(self, condition: Condition | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The pieces, or what a condition leaves of them."""

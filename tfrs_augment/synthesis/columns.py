@@ -103,6 +103,11 @@ class ColumnSpec:
         return self.categories is not None
 
     @property
+    def kind(self) -> str:
+        """What a schema calls its dtype: "bytes", "float" or "int64"."""
+        return "float" if self.dtype == "float32" else self.dtype
+
+    @property
     def ordered(self) -> bool:
         """Whether its values are numbers, so that a range of them means something."""
         return self.dtype != "bytes"
@@ -172,7 +177,7 @@ class ColumnSpec:
         outside = (values < low) | (values > high)
         if outside.any():
             raise DataError(
-                f"The values of {self.name!r} must be in [{self.minimum:g}, {self.maximum:g}]. "
+                f"The values of {self.name!r} must be in [{self.minimum:.15g}, {self.maximum:.15g}]. "
                 f"Received: {int(outside.sum())} that are not, among them "
                 f"{values[outside][0].item()!r}."
             )

@@ -11,6 +11,8 @@ import numpy as np
 from tfrs_augment.errors import InvalidArgumentError, UnknownFeatureError, close_matches
 from tfrs_augment.synthesis.columns import ColumnSpec, Table, TableSpec
 
+_NO_MISSING = "must not be {}: a condition can't ask for missing values"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Condition:
@@ -60,8 +62,8 @@ class Conditions:
 
         Raises:
           UnknownFeatureError: there is no such column; the message lists close matches.
-          InvalidArgumentError: a value is outside the vocabulary or bounds of its column, is
-            missing, or is a range where the column has no order.
+          InvalidArgumentError: a value is outside the vocabulary or bounds of its column, is of another
+            kind or missing (NaN or b""), or is a range where the column has no order.
 
         Example:
           >>> table = {"genre": np.array([b"War", b"Drama"]), "year": np.float32([1994, 1999])}
@@ -71,10 +73,15 @@ class Conditions:
         """
         if isinstance(conditions, Conditions):
             return conditions
+        if conditions is not None and not isinstance(conditions, Mapping):
+            raise InvalidArgumentError(
+                "`conditions` must be a mapping of columns to values. Received: "
+                f"{type(conditions).__name__}."
+            )
         for name in conditions or {}:
             if name not in spec.names:
                 raise UnknownFeatureError(
-                    f"`conditions` name {name!r}. {close_matches(name, spec.names)}"
+                    f"`conditions` name {name!r}. {close_matches(str(name), spec.names)}"
                 )
         return cls({name: _parse(spec[name], value) for name, value in (conditions or {}).items()})
 
@@ -102,7 +109,8 @@ class Conditions:
 def _parse(column: ColumnSpec, value: Any) -> Condition:
     if isinstance(value, tuple):
         return _range(column, value)
-    values = list(value) if isinstance(value, list | np.ndarray | set | frozenset) else [value]
+    several = isinstance(value, list | set | frozenset) or getattr(value, "ndim", 0)
+    values = list(value) if several else [value]
     if not values:
         raise _refused(column, "must allow a value", value)
     parsed = np.array(
@@ -112,16 +120,19 @@ def _parse(column: ColumnSpec, value: Any) -> Condition:
         known = np.isin(parsed, column.categories)
         if not known.all():
             wrong = parsed[~known][0].item()
-            names = [str(category) for category in column.categories.tolist()]
+            text, *names = (
+                value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+                for value in (wrong, *column.categories.tolist())
+            )
             raise _refused(
-                column, f"must be in the vocabulary. {close_matches(str(wrong), names)}", wrong
+                column, f"must be in the vocabulary. {close_matches(text, names)}", wrong
             )
         return Condition(column, codes=np.unique(column.codes(parsed)))
     parsed = np.unique(parsed)
     low, high = np.asarray([column.minimum, column.maximum]).astype(parsed.dtype)
     outside = (parsed < low) | (parsed > high)
     if outside.any():
-        rule = f"must be in [{column.minimum:g}, {column.maximum:g}]"
+        rule = f"must be in [{column.minimum:.15g}, {column.maximum:.15g}]"
         raise _refused(column, rule, parsed[outside][0].item())
     return Condition(column, low=parsed, high=parsed)
 
@@ -129,11 +140,21 @@ def _parse(column: ColumnSpec, value: Any) -> Condition:
 def _value(column: ColumnSpec, value: Any) -> Any:
     """One value of a condition in the column's dtype."""
     if not column.ordered:
-        value = value.encode() if isinstance(value, str) else value
-        if not isinstance(value, bytes):
+        if not isinstance(value, str | bytes):
             raise _refused(column, "must be text or bytes", value)
-        return value
+        try:
+            encoded = value.encode() if isinstance(value, str) else value
+        except UnicodeEncodeError as error:
+            raise _refused(column, "must be valid Unicode", value) from error
+        if not encoded:
+            raise _refused(column, _NO_MISSING.format('b""'), value)
+        if encoded.endswith(b"\0"):  # NumPy would drop it
+            raise _refused(column, "must not end in a NUL byte", value)
+        return encoded
     number = _number(column, value)
+    if np.isinf(number) or (column.dtype == "int64" and not abs(number) < 2.0**63):
+        rule = "must fit int64" if column.dtype == "int64" else "must be finite"
+        raise _refused(column, rule, value)
     if column.dtype == "int64" or column.decimals is not None:
         decimals = 0 if column.dtype == "int64" else column.decimals
         if abs(np.round(number, decimals) - number) > 1e-6 * max(1.0, abs(number)):
@@ -142,11 +163,14 @@ def _value(column: ColumnSpec, value: Any) -> Any:
 
 
 def _number(column: ColumnSpec, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+    if isinstance(value, np.ndarray) and not value.ndim:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise _refused(column, "must be a number", value)
     if value != value:
-        raise _refused(column, "must not be NaN: a condition can't ask for missing values", value)
-    return float(value)
+        raise _refused(column, _NO_MISSING.format("NaN"), value)
+    # Larger Python integers than any float are beyond every bound.
+    return float(min(max(value, -1e300), 1e300)) if isinstance(value, int) else float(value)
 
 
 def _range(column: ColumnSpec, ends: tuple) -> Condition:
@@ -166,7 +190,7 @@ def _range(column: ColumnSpec, ends: tuple) -> Condition:
         # The tolerance is for ends such as 0.07, which times 100 is not 7.
         low, high = np.ceil(low * scale - 1e-4) / scale, np.floor(high * scale + 1e-4) / scale
     if low > high:
-        rule = f"must hold a value in [{column.minimum:g}, {column.maximum:g}]"
+        rule = f"must hold a value in [{column.minimum:.15g}, {column.maximum:.15g}]"
         if column.decimals is not None:
             rule += f" with at most {column.decimals} decimals"
         raise _refused(column, rule, ends)

@@ -173,10 +173,11 @@ class EventModel:
             for later in self.variables[place + 1 :]:
                 if any(one.name in e.names for e in later.conditional.experts):
                     logits = logits + _evidence(one, later, part)
+            logits = np.where(one.cells.filled(), logits, -np.inf)
             logits += keyed.gumbel(seed, keys[absent], logits.shape[1], one.name)
             codes[one.name][absent] = logits.argmax(axis=1)
             uniform = keyed.uniform(seed, keys, 1, f"{one.name}/value")[:, 0]
-            values[one.name] = one.cells.decode(codes[one.name], uniform)
+            values[one.name] = one.cells.decode(codes[one.name], uniform, there=True)
         filled = self._join(values, keys, seed)
         return {
             name: np.where(missing[name], column, table[name]) for name, column in filled.items()

@@ -5,11 +5,13 @@ It holds no pickle, so that a file from elsewhere can't run code, and no row of 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,35 @@ from tfrs_augment.errors import InvalidArgumentError
 
 FORMAT_VERSION = 1
 _DOCUMENT = "document.json"
+# What NumPy, zip, and the synthesizers raise for bytes that are no archive, one of something else, or one
+# some of whose bits have changed. RuntimeError has NotImplementedError, and ValueError those of this package.
+_BROKEN = (
+    OSError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@contextlib.contextmanager
+def content_of(path: str | os.PathLike[str]) -> Iterator[None]:
+    """What is raised while a file's content is read becomes an error that names the file.
+
+    Raises:
+      InvalidArgumentError: the content is not that of a synthesizer, or not whole.
+    """
+    try:
+        yield
+    except _BROKEN as error:
+        raise InvalidArgumentError(
+            f"'{os.fspath(path)}' is no file of a synthesizer, or not whole: {error!r}. Write it anew with "
+            "`save`."
+        ) from error
 
 
 def write(
@@ -30,6 +61,9 @@ def write(
       path: the file, replaced if it is there.
       document: JSON values.
       arrays: name to array, none of objects.
+
+    Raises:
+      InvalidArgumentError: the file can't be written.
     """
     text = json.dumps({"format_version": FORMAT_VERSION, **document}, allow_nan=False)
     for name, array in arrays.items():
@@ -40,9 +74,14 @@ def write(
     path = os.fspath(path)
     # Whole or not at all: a reader never meets half a file.
     part = f"{path}.part"
-    with tf.io.gfile.GFile(part, "wb") as file:
-        file.write(stream.getvalue())
-    tf.io.gfile.rename(part, path, overwrite=True)
+    try:
+        with tf.io.gfile.GFile(part, "wb") as file:
+            file.write(stream.getvalue())
+        tf.io.gfile.rename(part, path, overwrite=True)
+    except tf.errors.OpError as error:
+        raise InvalidArgumentError(
+            f"The synthesizer file '{path}' can't be written: {error.message}"
+        ) from error
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -63,23 +102,10 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
         raise InvalidArgumentError(
             f"The synthesizer file '{path}' can't be read: {error.message}"
         ) from error
-    try:
+    with content_of(path):
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
-        document = json.loads(bytes(arrays.pop(_DOCUMENT)))
-    # What NumPy raises for bytes that are no archive, or one of something else.
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-    ) as error:
-        raise InvalidArgumentError(
-            f"'{path}' is no file of a synthesizer, or not whole: {error}"
-        ) from error
+        document = dict(json.loads(bytes(arrays.pop(_DOCUMENT))))
     version = document.get("format_version")
     if not isinstance(version, int) or not 1 <= version <= FORMAT_VERSION:
         raise InvalidArgumentError(

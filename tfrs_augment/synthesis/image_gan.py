@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 import os
 import pathlib
@@ -19,6 +17,7 @@ import tf_keras
 from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.synthesis import files, networks, training
 from tfrs_augment.synthesis.frechet import frechet_distance
+from tfrs_augment.synthesis.identity import identity_of
 from tfrs_augment.synthesis.image_networks import SIZE, DeepTrainer, new_generator
 
 if TYPE_CHECKING:
@@ -122,6 +121,7 @@ class ImageGAN:
         Raises:
           DataError: the photos have another shape or dtype.
         """
+        images = np.asarray(images)
         if images.dtype != np.uint8 or images.shape[1:] not in ((SIZE, SIZE, 1), (SIZE, SIZE, 3)):
             raise DataError(
                 f"`images` must be uint8 of shape [n, {SIZE}, {SIZE}, 1 or 3]. Received: {images.dtype} "
@@ -147,7 +147,7 @@ class ImageGAN:
             model=trainer.model,
             state=trainer.state,
             measure="minus_distance",
-            identity=self._identity(images),
+            identity=identity_of(self, [images], free=["minutes"]),
             progress=progress,
             callbacks=[*callbacks, *limit],
             description="ImageGAN",
@@ -209,10 +209,11 @@ class ImageGAN:
                 f"'{path}' must hold an ImageGAN. Received: a {document.get('class')}. "
                 "Synthesizer.load reads synthesizers of tables."
             )
-        gan = cls(**document["config"])
-        gan.loss_history = document["loss_history"]
-        gan._model = new_generator(gan, document["channels"])
-        gan._model.set_weights([arrays[f"weight/{i}"] for i in range(len(gan._model.weights))])
+        with files.content_of(path):
+            gan = cls(**document["config"])
+            gan.loss_history = document["loss_history"]
+            gan._model = new_generator(gan, document["channels"])
+            gan._model.set_weights([arrays[f"weight/{i}"] for i in range(len(gan._model.weights))])
         return gan
 
     def _fitted(self) -> tf_keras.Model:
@@ -221,11 +222,6 @@ class ImageGAN:
                 "The ImageGAN must be fitted first: call fit(images), or load a file."
             )
         return self._model
-
-    def _identity(self, images: np.ndarray) -> str:
-        free = ("checkpoint_dir", "minutes")
-        config = {k: v for k, v in self.get_config().items() if k not in free}
-        return json.dumps([config, hashlib.sha256(images.tobytes()).hexdigest()])
 
 
 class ImageGrid(tf_keras.callbacks.Callback):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfrs_augment.arrays import is_data_frame
 from tfrs_augment.errors import (
     DataError,
     InvalidArgumentError,
@@ -15,7 +16,7 @@ from tfrs_augment.errors import (
     close_matches,
 )
 from tfrs_augment.synthesis.columns import ColumnSpec, Table, TableSpec
-from tfrs_augment.synthesis.inputs import as_column
+from tfrs_augment.synthesis.values import with_gaps
 
 if TYPE_CHECKING:
     from tfrs_augment.synthesis.base import Synthesizer
@@ -29,8 +30,8 @@ def incomplete_table(
     """Reads rows with missing cells.
 
     Args:
-      rows: columns `[n]`; a cell is missing if it is NaN or b"", and a column of integers may come
-        as float for that. A column that is absent is missing throughout.
+      rows: a mapping of columns `[n]`, or a DataFrame; a cell is missing if it is None, NaN or b"". A
+        column of integers may come as float for that. A column that is absent is missing throughout.
       spec: the columns of the synthesizer.
 
     Returns:
@@ -39,35 +40,33 @@ def incomplete_table(
 
     Raises:
       UnknownFeatureError: a column is not the synthesizer's.
-      DataError: a value is outside its vocabulary, or the lengths differ.
+      InvalidArgumentError: `rows` are no table.
+      DataError: a value is outside its vocabulary or of another kind, or the lengths differ.
     """
+    if not is_data_frame(rows) and not isinstance(rows, Mapping):
+        raise InvalidArgumentError(
+            f"`rows` must be a mapping of columns or a DataFrame. Received: {type(rows).__name__}."
+        )
     for name in rows:
         if name not in spec.names:
             raise UnknownFeatureError(
-                f"`rows` hold the column {name!r}. {close_matches(name, spec.names)}"
+                f"`rows` hold the column {name!r}. {close_matches(str(name), spec.names)}"
             )
-    arrays = {name: as_column(name, values) for name, values in rows.items()}
-    lengths = {name: len(array) for name, array in arrays.items()}
+    parts = {name: with_gaps(name, values, spec[name].kind) for name, values in rows.items()}
+    lengths = {name: len(absent) for name, (_, absent) in parts.items()}
     if len(set(lengths.values())) != 1:
         raise DataError(f"`rows` must have columns, of one length. Received: {lengths}.")
     count = next(iter(lengths.values()))
     table, missing = {}, {}
     for column in spec:
-        kind = "S" if column.dtype == "bytes" else "f"
-        values = arrays.get(column.name, np.full(count, b"" if kind == "S" else np.nan, kind))
-        if (values.dtype.kind == "S") != (kind == "S"):
-            raise DataError(
-                f"The column {column.name!r} must hold {column.dtype}. Received: {values.dtype}."
-            )
-        absent = column.missing_mask(values)
-        if values.dtype.kind == "f":
-            values = np.where(absent, 0.0, values)
-        values = values.astype(values.dtype if kind == "S" else column.dtype)
+        if column.name not in parts:
+            parts[column.name] = with_gaps(column.name, [None] * count, column.kind)
+        values, absent = parts[column.name]
         # A number beyond the bounds stays as it is, and tells what the bound would.
         if column.categorical and not absent.all():
             column.codes(values[~absent])
         fillable = not column.categorical or not column.missing_mask(column.categories).all()
-        if kind == "f" and not fillable:
+        if column.ordered and not fillable:
             values = np.full(count, np.nan, np.float32)
         table[column.name] = values
         missing[column.name] = absent & fillable

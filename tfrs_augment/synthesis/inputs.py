@@ -13,11 +13,11 @@ from tfrs_augment.arrays import is_data_frame
 from tfrs_augment.datasets.interactions import Interactions
 from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError, close_matches
 from tfrs_augment.schema import Schema
+from tfrs_augment.synthesis.values import as_column
 
 _BATCH = 4096
 _INFERRED_FROM = 1000
 """Records of a file that its schema is inferred from, where none is given."""
-_NUMPY = {"bytes": np.dtype("S"), "float": np.dtype(np.float32), "int64": np.dtype(np.int64)}
 
 
 def read_table(
@@ -25,8 +25,9 @@ def read_table(
 ) -> dict[str, np.ndarray]:
     """Reads rows into memory as columns of bytes, float32 or int64.
 
-    Text becomes UTF-8 bytes, booleans and integers int64, other numbers float32. A missing value
-    (None, NaN, pandas.NA, a feature that a record lacks) is NaN, or b"" in a column of bytes.
+    Text becomes UTF-8 bytes, booleans and integers int64, other numbers float32, to which fractions are
+    rounded. A missing value (None, NaN, pandas.NA, a feature that a record lacks) is NaN, or b"" in a
+    column of bytes.
 
     Args:
       data: one of
@@ -44,13 +45,19 @@ def read_table(
     Raises:
       InvalidArgumentError: `data` is nothing of the kind.
       UnknownFeatureError: a name of `columns` is not in the data.
-      DataError: a column holds lists, infinite values, or values that don't fit the schema; columns
-        differ in length; no file matches the pattern; a dataset has no end.
+      DataError: a column holds lists, values of several kinds, infinite ones, or others that `as_column`
+        refuses or that don't fit the schema; columns differ in length, or have a name that is no text or
+        that two of them have; no file matches the pattern; a dataset has no end.
 
     Example:
       >>> read_table({"title": ["Heat", None], "year": [1995, 1999]})
       {'title': array([b'Heat', b''], dtype='|S4'), 'year': array([1995, 1999])}
     """
+    if schema is not None and not isinstance(schema, Schema):
+        raise InvalidArgumentError(
+            f"`schema` must be a Schema or None. Received: {type(schema).__name__}. Schema.load reads a "
+            "schema.pbtxt."
+        )
     kinds = dict(schema.kinds) if schema is not None else {}
     if isinstance(data, Interactions):
         data = data.rows
@@ -61,6 +68,12 @@ def read_table(
     elif is_data_frame(data) or isinstance(data, Mapping):
         names = list(data) if columns is None else columns
         _require(names, list(data))
+        for name in names:
+            if not isinstance(name, str) or list(data).count(name) > 1:
+                raise DataError(
+                    f"Each column of `data` must have a name of its own, of text. Received: {name!r}, "
+                    f"{list(data).count(name)} times. Rename it, or name the others in `columns`."
+                )
         table = {name: data[name] for name in names}
     else:
         raise InvalidArgumentError(
@@ -72,101 +85,6 @@ def read_table(
     if len(set(lengths.values())) > 1:
         raise DataError(f"The columns must have one length. Received: {lengths}.")
     return table
-
-
-def as_column(name: str, values: Any, kind: str | None = None) -> np.ndarray:
-    """Returns one column of a table.
-
-    Args:
-      name: what it is called in messages.
-      values: an array, a list or a pandas Series `[n]`.
-      kind: "bytes", "float" or "int64"; None keeps the one that the values have.
-
-    Raises:
-      DataError: as `read_table`.
-    """
-    array = _array(name, values)
-    if array.dtype == object:
-        array = _from_objects(name, array, kind)
-    if array.dtype.kind == "U":
-        array = np.char.encode(array, "utf-8")
-    if array.dtype.kind == "u" and len(array) and array.max() > np.iinfo(np.int64).max:
-        raise DataError(f"The integers of {name!r} must fit int64. Received: {array.max()}.")
-    if array.dtype.kind in "biu":
-        array = array.astype(np.int64)
-    elif array.dtype.kind == "f" and kind == "int64":
-        array = _to_integers(name, array)
-    elif array.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            array = array.astype(np.float32)
-    elif array.dtype.kind != "S":
-        raise DataError(
-            f"The column {name!r} must hold text, bytes or numbers. Received: {array.dtype}. Convert "
-            "it first; times become seconds with astype('datetime64[s]').astype('int64')."
-        )
-    if kind == "float" and array.dtype == np.int64:
-        array = array.astype(np.float32)
-    if kind is not None and array.dtype.kind != _NUMPY[kind].kind:
-        raise DataError(
-            f"The schema declares {name!r} as {kind}. Received: an array of {array.dtype}."
-        )
-    if array.dtype.kind == "f" and np.isinf(array).any():
-        raise DataError(
-            f"The column {name!r} must hold finite float32 numbers, or NaN where missing. Received: "
-            f"{int(np.isinf(array).sum())} infinite values."
-        )
-    return array
-
-
-def _array(name: str, values: Any) -> np.ndarray:
-    """Values as an array of one dimension; missing values of pandas as None in one of objects."""
-    dtype = getattr(values, "dtype", None)
-    if hasattr(values, "notna") and not isinstance(dtype, np.dtype):
-        values = values.astype(object).where(values.notna(), None).to_numpy()
-    if isinstance(values, list | tuple) and any(value is None for value in values):
-        values = np.array(values, object)
-    try:
-        array = np.asarray(values)
-    except ValueError:  # rows of different lengths
-        array = np.empty([0, 0])
-    if array.ndim != 1 or isinstance(values, tf.RaggedTensor) or hasattr(values, "row_splits"):
-        raise DataError(
-            f"The column {name!r} must hold one value a row. Received: {type(values).__name__} of "
-            f"shape {getattr(values, 'shape', array.shape)}. Leave it out: name the others in "
-            "`columns`."
-        )
-    return array
-
-
-def _from_objects(name: str, array: np.ndarray, kind: str | None) -> np.ndarray:
-    """An array of Python objects as one of text, or of numbers with NaN where they are missing."""
-    rows = array.tolist()
-    missing = [row is None or (isinstance(row, float) and row != row) for row in rows]
-    known = [row for row, absent in zip(rows, missing) if not absent]
-    if all(isinstance(row, str | bytes) for row in known) and (known or kind == "bytes"):
-        encoded = [row.encode() if isinstance(row, str) else row for row in known]
-        filled = np.full(len(rows), b"", f"S{max(map(len, encoded), default=1) or 1}")
-        filled[~np.array(missing, bool)] = encoded
-        return filled
-    if not all(isinstance(row, int | float | np.number) for row in known):
-        kinds = sorted({type(row).__name__ for row in known})
-        raise DataError(
-            f"The column {name!r} must hold text or numbers, one a row. Received: objects of "
-            f"{', '.join(kinds[:5])}. Convert it first."
-        )
-    if not any(missing):
-        return np.array(known)
-    return np.array([np.nan if absent else row for row, absent in zip(rows, missing)], np.float64)
-
-
-def _to_integers(name: str, array: np.ndarray) -> np.ndarray:
-    whole = np.isfinite(array) & (array == np.round(array))
-    if not whole.all():
-        raise DataError(
-            f"The schema declares {name!r} as int64, which can't be missing or have decimals. "
-            f"Received: {int((~whole).sum())} such values. Fill them in or drop their rows."
-        )
-    return array.astype(np.int64)
 
 
 def _require(names: Iterable[str], known: Iterable[str]) -> None:
@@ -208,7 +126,9 @@ def _concatenate(
     for batch in batches:
         for name in names:
             values = batch[name]
-            parts[name].append(values.astype("S") if values.dtype == object else values)
+            parts[name].append(
+                as_column(name, values, "bytes") if values.dtype == object else values
+            )
     return {name: np.concatenate(parts[name]) if parts[name] else np.zeros(0) for name in names}
 
 

@@ -13,7 +13,7 @@ from tfrs_augment.datasets.interactions import Interactions
 from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.schema import Schema
 from tfrs_augment.synthesis import inputs, keyed
-from tfrs_augment.synthesis.base import Block, Synthesizer
+from tfrs_augment.synthesis.base import Block, Synthesizer, as_integer
 from tfrs_augment.synthesis.cells import Cells
 from tfrs_augment.synthesis.columns import Table, TableSpec
 from tfrs_augment.synthesis.conditions import Conditions
@@ -23,6 +23,7 @@ from tfrs_augment.synthesis.layout import Layout, flat_columns
 from tfrs_augment.synthesis.pairs import Pairs
 from tfrs_augment.synthesis.quotas import quotas
 from tfrs_augment.synthesis.seen import SeenPairs
+from tfrs_augment.synthesis.values import as_column
 
 BLOCK_USERS = 256
 _FEATURE_CELLS = 16
@@ -53,6 +54,8 @@ class InteractionSynthesizer(Synthesizer):
     Users get rows in proportion to `activity ** user_power`, and each user has a sequence of draws of
     its own: a larger sample extends it, and no row depends on blocks, workers or other users. Rows come
     out user by user.
+
+    `impute` takes a feature from the user's or the item's other rows: where these lack it, it stays missing.
 
     What the file of a fit tells: the ids and features of users and items that were met; how often each
     was chosen; smoothed tables of how ratings and times depend on user and item. With `exclude_seen` it
@@ -140,8 +143,8 @@ class InteractionSynthesizer(Synthesizer):
           InvalidArgumentError: n is negative, or the conditions break a rule.
           DataError: fewer than n rows are possible: pairs are distinct, or users limited.
         """
-        super().blocks(n, conditions=conditions)  # its checks
-        counts = self._quotas(n, self._conditions(conditions))
+        wanted, n = self._conditions(conditions), as_integer("n", n)
+        counts = self._quotas(n, wanted)
         blocks, start = [], 0
         for number in range(-(-len(counts) // BLOCK_USERS)):
             rows = int(counts[number * BLOCK_USERS : (number + 1) * BLOCK_USERS].sum())
@@ -154,7 +157,7 @@ class InteractionSynthesizer(Synthesizer):
         self, block: Block, *, seed: int = 0, conditions: Mapping[str, Any] | None = None
     ) -> dict[str, np.ndarray]:
         """Samples the rows of one block of `blocks`; see `Synthesizer.sample_block`."""
-        wanted = self._conditions(conditions)
+        wanted, seed = self._conditions(conditions), as_integer("seed", seed)
         counts = self._quotas(block.total, wanted)
         users = np.arange(block.number * BLOCK_USERS, len(counts))[:BLOCK_USERS]
         users = users[counts[users] > 0]
@@ -177,15 +180,22 @@ class InteractionSynthesizer(Synthesizer):
         self._fitted()
         return self._layout.user_id, self._layout.item_id
 
+    @property
+    def layout(self) -> Layout:
+        """Which columns are the user's, the item's, and the interaction's own."""
+        self._fitted()
+        return self._layout
+
     def places(self, rows: Table) -> tuple[np.ndarray, np.ndarray]:
         """Returns int64 `[n]`, the places of the users and of the items of rows.
 
         Raises:
-          DataError: an id is not of the fit.
+          DataError: an id is not of the fit, or of another kind.
         """
         found = []
         for owner, name in zip(("users", "items"), self.id_columns()):
-            known, ids = self._tables[owner][name], rows[name]
+            known = self._tables[owner][name]
+            ids = as_column(name, rows[name], self.spec[name].kind)
             place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
             unknown = known[place] != ids
             if unknown.any():
@@ -450,39 +460,6 @@ def context_sizes(pairs: Pairs) -> dict[str, int]:
 
 def _bytes(array: np.ndarray | None) -> bytes:
     return b"" if array is None else array.tobytes()
-
-
-def join(rows: Table, data: Interactions) -> Interactions:
-    """Puts synthesized rows in the place of those of some data.
-
-    Args:
-      rows: of a synthesizer that was fitted on `data`, or on a part of its rows.
-      data: its tables are kept; their features, ragged ones among them, are joined by the ids.
-
-    Returns:
-      Interactions with the catalogue and the users of `data`, as models and `write_tfrecords` take them.
-
-    Raises:
-      DataError: a column is missing, the timestamp among them, or an id is unknown.
-
-    Example:
-      >>> import tfrs_augment as aug
-      >>> shop = aug.datasets.simulated_shop("tiny")
-      >>> rows = aug.synthesis.PopularitySampler().fit(shop).sample(10)
-      >>> aug.synthesis.join(rows, shop).rows["item_title_words"].to_lists()[0][-1] in [
-      ...     name.encode() for name in aug.datasets.shop.CATEGORIES]
-      True
-    """
-    features = {*data.items, *data.users} - {data.user_id, data.item_id}
-    return Interactions.from_tables(
-        {name: column for name, column in rows.items() if name not in features},
-        data.items,
-        data.users,
-        user_id=data.user_id,
-        item_id=data.item_id,
-        timestamp=data.timestamp,
-        name=f"{data.name}, synthesized",
-    )
 
 
 def _bounded(column, values: np.ndarray, wanted: Conditions) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.synthesis import inputs, keyed
+from tfrs_augment.synthesis.base import as_integer
 from tfrs_augment.synthesis.interactions import BLOCK_USERS, InteractionSynthesizer
 
 
@@ -54,6 +55,12 @@ def hard_negatives(
       Schroff, Kalenichenko and Philbin, "FaceNet", CVPR 2015, section 3.2: negatives that are hard, and
       further away than the positive.
     """
+    if not isinstance(synthesizer, InteractionSynthesizer):
+        raise InvalidArgumentError(
+            "`synthesizer` must be one of interactions. Received: a "
+            f"{type(synthesizer).__name__}. Fit a FactorizationSampler or an InteractionGAN."
+        )
+    seed = as_integer("seed", seed)
     if not isinstance(per_user, int) or per_user < 1:
         raise InvalidArgumentError(
             f"`per_user` must be an integer of at least 1. Received: per_user={per_user!r}."

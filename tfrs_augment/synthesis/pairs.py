@@ -33,6 +33,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.user)
 
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """Returns all that they are made of."""
+        codes = (*self.user_codes.values(), *self.item_codes.values())
+        return self.user, self.item, *codes
+
     def activity(self) -> np.ndarray:
         """Returns int64 `[users]`, rows a user."""
         return np.bincount(self.user, minlength=self.users)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.synthesis.factorization_model import fit_factors
+from tfrs_augment.synthesis.identity import identity_of
 from tfrs_augment.synthesis.interactions import InteractionSynthesizer
 from tfrs_augment.synthesis.pairs import Pairs, log_popularity
 from tfrs_augment.synthesis.training import Schedule
@@ -127,7 +127,7 @@ class FactorizationSampler(InteractionSynthesizer):
             sampled=self.sampled_items,
             schedule=self._schedule(),
             seed=self.seed,
-            identity=identity_of(self, pairs),
+            identity=identity_of(self, pairs.arrays()),
             progress=progress,
             callbacks=callbacks,
         )
@@ -169,14 +169,3 @@ def check_training(synthesizer: Any) -> None:
             "`validation_share` must be in (0, 0.5]. Received: "
             f"validation_share={synthesizer.validation_share}."
         )
-
-
-def identity_of(synthesizer: InteractionSynthesizer, pairs: Pairs, *more: np.ndarray) -> str:
-    """Returns what a checkpoint hangs on: the arguments, the pairs and further arrays."""
-    digest = hashlib.sha256()
-    codes = (*pairs.user_codes.values(), *pairs.item_codes.values())
-    for array in (pairs.user, pairs.item, *codes, *more):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    config = synthesizer.get_config()
-    del config["checkpoint_dir"]
-    return f"{type(synthesizer).__name__} {config} {digest.hexdigest()[:16]}"
