@@ -41,16 +41,35 @@ def wanted(arguments, name: str) -> bool:
     return only is None or name in only
 
 
+HELD_OUT = 7
+"""Last rows of each user that part `interactions` holds out, as the protocol of its bars has it."""
+
+
+def without_last(data: Interactions, count: int) -> tuple[Interactions, Interactions]:
+    """Returns the rows but the last `count` of each user, and these."""
+    user = data.user_index()
+    order = np.lexsort((data.rows[data.timestamp], user))
+    ends = np.cumsum(np.bincount(user))[user[order]]
+    last = np.empty(len(data), bool)
+    last[order] = ends - np.arange(len(data)) <= count
+    return data.take(~last), data.take(last)
+
+
+def share_of(data: Interactions, fraction: float) -> Interactions:
+    """Returns a random share of the rows."""
+    kept = np.random.default_rng(0x5A).permutation(len(data))[: round(fraction * len(data))]
+    return data.take(np.sort(kept))
+
+
 def run_interactions(arguments, data: Interactions):
     """Part `interactions`."""
     rows = 2000 if arguments.quick else 20_000
-    whole = split(data, cold_share=0.0)
-    heldout = whole.test
+    whole, heldout = without_last(data, HELD_OUT)
     fractions = (1.0,) if arguments.quick else (0.4, 1.0)
     options = QUICK if arguments.quick else {}
     shown, found = [], {}
     for fraction in fractions:
-        train = sampled(whole, fraction, 0).train
+        train = share_of(whole, fraction)
         made = {
             name: tables.make(name, train, rows, options.get(name), apart=not arguments.quick)
             for name in RELATIONAL[::-1]

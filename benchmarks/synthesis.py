@@ -5,7 +5,7 @@
     python benchmarks/synthesis.py --quick
 
 Parts: `table` (MovieLens 100K as a table: 20,000 rows to fit on, 20,000 held out), `flat` (tables without
-users and items), `interactions` (pairs, on 40 % of the rows and on all), `recommender` (gated, on 10 % and
+users and items), `interactions` (pairs, on 40 % of the rows and on all but each user's last 7), `recommender` (gated, on 10 % and
 40 %). `--peers` names an interpreter with CTGAN, SDV and SDMetrics: see _synthesis_peers.py. `--long` trains
 CTGAN for 300 epochs too. Figures:
 
