@@ -24,9 +24,9 @@ from tfrs_augment.evaluation import (
 )
 from tfrs_augment.towers import TwoTower
 
-DEFAULT = "InteractionGAN"
-RELATIONAL = (DEFAULT, "FactorizationSampler", "PopularitySampler")
-QUICK_NAMES = (DEFAULT, "PopularitySampler", "IndependentSampler", "TabularGAN")
+GAN = "InteractionGAN"
+RELATIONAL = (GAN, "FactorizationSampler", "PopularitySampler")
+QUICK_NAMES = (GAN, "PopularitySampler", "IndependentSampler", "TabularGAN")
 # What a look of 50 seconds can afford.
 QUICK = {
     "InteractionGAN": {"steps": 60},
@@ -97,12 +97,12 @@ def run_interactions(arguments, data: Interactions):
                 ]
             )
             print(" | ".join(shown[-1]), flush=True)
-    if (DEFAULT, 1.0) not in found:
+    if (GAN, 1.0) not in found:
         return {}, shown
     lift = lambda name, fraction: found[name, fraction].values["lift"]  # noqa: E731
     figures = {
         f"interaction_lift_over_{short}": min(
-            lift(DEFAULT, fraction) / lift(name, fraction) for fraction in fractions
+            lift(GAN, fraction) / lift(name, fraction) for fraction in fractions
         )
         for short, name in (("popularity", "PopularitySampler"), ("nearest", "nearest neighbours"))
     }
@@ -110,7 +110,7 @@ def run_interactions(arguments, data: Interactions):
         ("popularity_spearman", "popularity_spearman"),
         ("distinct_rate", "distinct"),
     ):
-        figures[figure] = min(found[DEFAULT, fraction].values[value] for fraction in fractions)
+        figures[figure] = min(found[GAN, fraction].values[value] for fraction in fractions)
     return figures, shown
 
 

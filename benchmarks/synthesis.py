@@ -5,9 +5,9 @@
     python benchmarks/synthesis.py --quick
 
 Parts: `table` (MovieLens 100K as a table: 20,000 rows to fit on, 20,000 held out), `flat` (tables without
-users and items), `interactions` (pairs, on 40 % of the rows and on all but each user's last 7), `recommender` (gated, on 10 % and
-40 %). `--peers` names an interpreter with CTGAN, SDV and SDMetrics: see _synthesis_peers.py. `--long` trains
-CTGAN for 300 epochs too. Figures:
+users and items), `interactions` (pairs, on 40 % of the rows and on all, without each user's last 7),
+`recommender` (gated, on 10 % and 40 %). `--peers` names an interpreter with CTGAN, SDV and SDMetrics: see
+_synthesis_peers.py. `--long` trains CTGAN for 300 epochs too. Figures:
 
 - table: `quality` (SDMetrics' with peers, else the project's of the same definition), `pair_skill`,
   `tstr_skill`, `closer_to_train` of FactorizationSampler, the default for interactions; with peers
@@ -18,7 +18,7 @@ CTGAN for 300 epochs too. Figures:
   with peers what they have above the best of CTGAN and TVAE, and the two ratios to CTGAN;
 - interactions: `interaction_lift_over_popularity`, `interaction_lift_over_nearest`, `popularity_spearman` and
   `distinct_rate` of InteractionGAN, each the lower of the two sizes;
-- recommender: by size, the gate's `weight`, and of the gated training against none the difference of
+- recommender, with FactorizationSampler: by size, the gate's `weight`, and of the gated training against none the difference of
   Recall@10 on all items with its interval.
 """
 
@@ -40,7 +40,6 @@ import _common
 import _synthesis_data as tables
 import numpy as np
 from _synthesis_pairs import (
-    DEFAULT,
     INTERACTION_HEADER,
     QUICK,
     RECOMMENDER_HEADER,
@@ -56,8 +55,8 @@ from tfrs_augment.evaluation import Fidelity, Privacy, measure_fidelity, measure
 PARTS = ("table", "flat", "interactions", "recommender")
 FLAT = ("IndependentSampler", "GaussianCopula", "RegressionSynthesizer", "TabularGAN", "TabularVAE")
 NETWORKS = ("TabularGAN", "TabularVAE")
-AS_TABLE = "FactorizationSampler"
-"""The default for interactions, as `tfrs-augment synthesize fit` takes it."""
+DEFAULT = "FactorizationSampler"
+"""For interactions, as `tfrs-augment synthesize fit` has it."""
 TARGET = {"target": "rating", "positive": (4.0, 5.0)}
 
 
@@ -180,7 +179,7 @@ def run_table(arguments, data: Interactions, folder: pathlib.Path):
         if wanted(arguments, name):
             bench.add(name)
     bench.add_peers()
-    first = bench.found.get(AS_TABLE)
+    first = bench.found.get(DEFAULT)
     figures = {}
     if first is not None:
         figures = {
@@ -241,8 +240,6 @@ def main() -> None:
         )
 
     arguments = _common.parse(__doc__, add=add)
-    # The quick run has no time for another fit of the default.
-    taught = "FactorizationSampler" if arguments.quick else DEFAULT
     parts = PARTS if arguments.part is None else (arguments.part,)
     if arguments.data is not None and not arguments.quick:
         data = tables.movielens(arguments.data)
@@ -256,7 +253,7 @@ def main() -> None:
             "interactions": (INTERACTION_HEADER, lambda: run_interactions(arguments, data)),
             "recommender": (
                 RECOMMENDER_HEADER,
-                lambda: run_recommender(arguments, data, (arguments.only or [taught])[0]),
+                lambda: run_recommender(arguments, data, (arguments.only or [DEFAULT])[0]),
             ),
         }
         for part in parts:
