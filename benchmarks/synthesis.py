@@ -18,8 +18,8 @@ _synthesis_peers.py. `--long` trains CTGAN for 300 epochs too. Figures:
   with peers what they have above the best of CTGAN and TVAE, and the two ratios to CTGAN;
 - interactions: `interaction_lift_over_popularity`, `interaction_lift_over_nearest`, `popularity_spearman` and
   `distinct_rate` of InteractionGAN, each the lower of the two sizes;
-- recommender, with FactorizationSampler: by size, the gate's `weight`, and of the gated training against none the difference of
-  Recall@10 on all items with its interval.
+- recommender, with FactorizationSampler: by size, the gate's `weight`, and of the gated training against none
+  the difference of Recall@10 on all items with its interval.
 """
 
 from __future__ import annotations
