@@ -88,6 +88,11 @@ class NumberCalibration:
             quantiles.append(np.quantile(numbers, np.linspace(0.0, 1.0, _KNOTS))[None])
         return cls(marginals, np.concatenate(quantiles))
 
+    @classmethod
+    def none(cls) -> NumberCalibration:
+        """Returns a calibration that leaves all numbers as they are."""
+        return cls((), np.zeros([0, _KNOTS]))
+
     def decode(self, encoding: TableEncoding, generated: Encoded) -> dict[str, np.ndarray]:
         """As `encoding.decode`, with calibrated numbers."""
         table = encoding.decode(generated)
@@ -109,6 +114,7 @@ class NumberCalibration:
     def restore(cls, spec: TableSpec, arrays: Mapping[str, np.ndarray]) -> NumberCalibration:
         """The inverse of `arrays`."""
         numeric = [column for column in spec if not column.categorical]
+        numeric = numeric[: len(arrays["quantiles"])]  # none, if it is `none()`
         return cls(marginals_from_arrays(numeric, arrays), arrays["quantiles"])
 
 

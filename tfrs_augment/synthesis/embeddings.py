@@ -15,6 +15,7 @@ from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.synthesis import training
 from tfrs_augment.synthesis.columns import Table
 from tfrs_augment.synthesis.pairs import Pairs, log_popularity
+from tfrs_augment.synthesis.private import PrivacyBudget
 from tfrs_augment.towers.two_tower import TwoTower
 
 _BATCH = 8_192
@@ -30,6 +31,8 @@ class Embeddings:
       users: float32 `[users, dim]`.
       item_ids: `[items]`, distinct.
       items: float32 `[items, dim]`.
+      budget: what their training has spent, where it was differentially private; whoever trained them says
+        so. None: it was not.
 
     Raises:
       InvalidArgumentError: shapes do not fit together, or a number is not finite.
@@ -39,6 +42,7 @@ class Embeddings:
     users: np.ndarray
     item_ids: np.ndarray
     items: np.ndarray
+    budget: PrivacyBudget | None = None
 
     def __post_init__(self) -> None:
         for name in ("user", "item"):

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfrs_augment.errors import DataError
 from tfrs_augment.synthesis.columns import ColumnSpec, Table, TableSpec
+from tfrs_augment.synthesis.declared import bins
 from tfrs_augment.synthesis.mixtures import Mixture
 
 MAX_CATEGORIES = 2000
@@ -56,6 +57,7 @@ class TableEncoding:
     Attributes:
       spec: the columns.
       mixtures: by the name of each numeric column.
+      learned: whether the mixtures are those of the data. If not, how a row is encoded hangs on no other one.
 
     Example:
       >>> table = {"genre": np.array([b"War", b"Drama"] * 50), "price": np.arange(100) / 8}
@@ -73,6 +75,7 @@ class TableEncoding:
 
     spec: TableSpec
     mixtures: Mapping[str, Mixture]
+    learned: bool = True
 
     @classmethod
     def fit(cls, table: Table, spec: TableSpec) -> TableEncoding:
@@ -85,13 +88,7 @@ class TableEncoding:
         Raises:
           DataError: a column has too many categories.
         """
-        for column in spec:
-            if column.categorical and len(column.categories) > MAX_CATEGORIES:
-                raise DataError(
-                    f"A column of categories must have at most {MAX_CATEGORIES} for a network. Received: "
-                    f"{len(column.categories)} of {column.name!r}. Leave it out with `columns`; ids of "
-                    "users and items belong to an interaction synthesizer."
-                )
+        _check_categories(spec)
         mixtures = {}
         for column in spec:
             if not column.categorical:
@@ -99,6 +96,12 @@ class TableEncoding:
                 known = values[~column.missing_mask(values)]
                 mixtures[column.name] = Mixture.fit(known.astype(np.float64))
         return cls(spec, mixtures)
+
+    @classmethod
+    def of_bounds(cls, spec: TableSpec) -> TableEncoding:
+        """Returns an encoding that is the same for all data: modes are equally wide parts of the bounds."""
+        _check_categories(spec)
+        return cls(spec, {c.name: bins(c) for c in spec if not c.categorical}, learned=False)
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -138,7 +141,7 @@ class TableEncoding:
                 codes[:, place] = column.missing_mask(values)
             else:
                 mixture = self.mixtures[column.name]
-                known = _filled(column, values, rng)
+                known = _filled(column, values, rng, self.learned)
                 modes = _choose(rng, mixture.log_shares(known))
                 apart = (known - mixture.means[modes]) / (_DEVIATIONS * mixture.deviations[modes])
                 codes[:, place] = modes
@@ -196,10 +199,24 @@ class TableEncoding:
         return [(h.column.name, h.kind) for h in self.heads].index((column.name, kind))
 
 
-def _filled(column: ColumnSpec, values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The numbers of a column as float64; any others of the column where they are missing."""
+def _check_categories(spec: TableSpec) -> None:
+    for column in spec:
+        if column.categorical and len(column.categories) > MAX_CATEGORIES:
+            raise DataError(
+                f"A column of categories must have at most {MAX_CATEGORIES} for a network. Received: "
+                f"{len(column.categories)} of {column.name!r}. Leave it out with `columns`; ids of "
+                "users and items belong to an interaction synthesizer."
+            )
+
+
+def _filled(
+    column: ColumnSpec, values: np.ndarray, rng: np.random.Generator, learned: bool
+) -> np.ndarray:
+    """The numbers of a column as float64; any others of it, or of its bounds, where they are missing."""
     absent = column.missing_mask(values)
     filled = values.astype(np.float64)
+    if not learned:
+        return np.where(absent, rng.uniform(column.minimum, column.maximum, len(filled)), filled)
     if absent.any():
         # Not one fixed number, which the mixture would take for a mode.
         known = filled[~absent] if not absent.all() else np.array([column.minimum])

@@ -12,8 +12,8 @@ import tf_keras
 from tfrs_augment.synthesis.networks import multilayer
 from tfrs_augment.synthesis.pairs import Pairs, log_popularity
 
-_PENALTY = 10.0
-_LEAK = 0.2
+PENALTY = 10.0
+LEAK = 0.2
 # What a masked item's logit is lowered by: far below any logit, and finite, so gradients stay numbers.
 _MASKED = 1e9
 
@@ -42,7 +42,7 @@ class Generator(tf_keras.Model):
             (hidden, hidden),
             items.shape[1],
             noise_dim + items.shape[1] + self.conditions,
-            leak=_LEAK,
+            leak=LEAK,
             seed=seed,
             last_stddev=0.01,
         )
@@ -107,7 +107,7 @@ class Trainer:
             (2 * settings.hidden, settings.hidden),
             1,
             2 * dim + generator.conditions,
-            leak=_LEAK,
+            leak=LEAK,
             seed=settings.seed + 1,
         )
         self._users = tf.constant(users)
@@ -134,17 +134,15 @@ class Trainer:
         """Some steps of the critic and one of the generator; all draws come from the step's number."""
         distance = tf.constant(0.0)
         for i in range(self._settings.critic_steps):
-            draws = _Draws(self._settings.seed, number, i)
+            draws = Draws(self._settings.seed, number, i)
             distance += self._critic_step(draws)
-        loss = self._generator_step(
-            _Draws(self._settings.seed, number, self._settings.critic_steps)
-        )
+        loss = self._generator_step(Draws(self._settings.seed, number, self._settings.critic_steps))
         return {
             "wasserstein_distance": distance / self._settings.critic_steps,
             "generator_loss": loss,
         }
 
-    def _rows(self, draws: _Draws) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _rows(self, draws: Draws) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Users' embeddings, conditions and items of rows of the data."""
         uniform = draws.uniform([self._settings.batch_size], tf.float64)
         index = tf.searchsorted(self._cumulative, uniform, side="right")
@@ -153,9 +151,9 @@ class Trainer:
         user = tf.gather(self._users, tf.gather(self._user, index))
         return user, tf.gather(self.generator.groups, item), item
 
-    def _logits(self, user, condition, draws: _Draws):
+    def _logits(self, user, condition, draws: Draws):
         """Logits over all items, or over candidates; and the embeddings of these."""
-        noise = draws.normal([self._settings.batch_size, self.generator.noise_dim])
+        noise = draws.normal([tf.shape(user)[0], self.generator.noise_dim])
         inputs = (noise, user, condition)
         if self._exact:
             return self.generator(inputs), self.generator.items
@@ -171,7 +169,7 @@ class Trainer:
         one_hot = tf.one_hot(condition, self.generator.conditions)
         return tf.concat([user, item_embedding, one_hot], axis=1)
 
-    def _critic_step(self, draws: _Draws) -> tf.Tensor:
+    def _critic_step(self, draws: Draws) -> tf.Tensor:
         user, condition, item = self._rows(draws)
         logits, table = self._logits(user, condition, draws)
         drawn = tf.argmax(logits + draws.gumbel(tf.shape(logits)), axis=1)
@@ -185,11 +183,11 @@ class Trainer:
                 score = self.critic(mixed)
             slope = tf.norm(inner.gradient(score, mixed) + 1e-12, axis=1)
             distance = tf.reduce_mean(self.critic(real)) - tf.reduce_mean(self.critic(fake))
-            loss = _PENALTY * tf.reduce_mean((slope - 1.0) ** 2) - distance
+            loss = PENALTY * tf.reduce_mean((slope - 1.0) ** 2) - distance
         self._optimizers[0].minimize(loss, self.critic.trainable_variables, tape=tape)
         return distance
 
-    def _generator_step(self, draws: _Draws) -> tf.Tensor:
+    def _generator_step(self, draws: Draws) -> tf.Tensor:
         user, condition, _ = self._rows(draws)
         with tf.GradientTape() as tape:
             logits, table = self._logits(user, condition, draws)
@@ -202,7 +200,7 @@ class Trainer:
         return loss
 
 
-class _Draws:
+class Draws:
     """The random numbers of one half-step, one after the other, by its number."""
 
     def __init__(self, seed: int, number: tf.Tensor, half: int):

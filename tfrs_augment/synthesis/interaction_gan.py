@@ -16,13 +16,17 @@ from tfrs_augment.synthesis.events import under
 from tfrs_augment.synthesis.expectation import Watch, popularity_shift
 from tfrs_augment.synthesis.experts import Conditional, fit_conditional
 from tfrs_augment.synthesis.gan_model import Generator, Settings, Trainer
+from tfrs_augment.synthesis.identity import identity_of
 from tfrs_augment.synthesis.interactions import (
     InteractionSynthesizer,
     context_name,
     context_sizes,
 )
 from tfrs_augment.synthesis.pairs import Pairs, log_popularity
-from tfrs_augment.synthesis.samplers import check_training, identity_of
+from tfrs_augment.synthesis.private import DifferentialPrivacy, PrivacyBudget, as_json, refusal
+from tfrs_augment.synthesis.private_noise import Secret
+from tfrs_augment.synthesis.private_training import PrivatePairTrainer
+from tfrs_augment.synthesis.samplers import check_training
 from tfrs_augment.synthesis.training import Schedule
 
 if TYPE_CHECKING:
@@ -75,6 +79,9 @@ class InteractionGAN(InteractionSynthesizer):
         that are drawn by popularity each step, corrected for their probability. Default: 20,000.
       sampled_items: see there. Default: 4,096.
       checkpoint_dir: folder from which a fit that was interrupted goes on; None keeps nothing.
+      privacy: a `DifferentialPrivacy`, with which the critic is trained by DP-SGD, one interaction being
+        what is protected; all steps are taken, and the last weights kept. It bounds what the critic passes
+        on, and gives the synthesizer no budget: `privacy_parts` tells why. Default: None.
 
     Example:
       >>> import tfrs_augment as aug
@@ -108,10 +115,12 @@ class InteractionGAN(InteractionSynthesizer):
     max_softmax_items: int = 20_000
     sampled_items: int = 4_096
     checkpoint_dir: str | None = None
+    privacy: DifferentialPrivacy | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._given: Embeddings | None = None
+        self.privacy = DifferentialPrivacy.of(self.privacy)
         self._schedule()
         check_training(self)
         positive = ("noise_dim", "hidden", "critic_steps", "batch_size", "noise_samples")
@@ -134,6 +143,39 @@ class InteractionGAN(InteractionSynthesizer):
                 f"`training_power` must be in [0, 1]. Received: training_power={self.training_power}."
             )
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments as JSON values; `type(self)(**config)` is an unfitted copy."""
+        return {**super().get_config(), "privacy": as_json(self.privacy)}
+
+    def privacy_parts(self) -> dict[str, PrivacyBudget | None]:
+        """Returns what each part that saw the data has spent; None: it saw them without protection.
+
+        The critic's budget is what its steps add to what all the other parts tell of an interaction.
+
+        Raises:
+          InvalidArgumentError: it is not fitted.
+        """
+        self._fitted()
+        unprotected = {
+            "the ids and features of users and items": True,
+            "how often users and items were chosen": True,
+            "the pairs that never come out": self.exclude_seen,
+            f"the models of {', '.join(map(repr, self._layout.events))}": bool(self._layout.events),
+            f"who wants which {self.condition!r}": self.condition is not None,
+            "the validation that chose the weights": self.privacy is None,
+        }
+        parts = {f"the {name}": spent for name, spent in self._budgets.items()}
+        return {**{name: None for name, there in unprotected.items() if there}, **parts}
+
+    def privacy_budget(self) -> PrivacyBudget:
+        """Refuses to state a budget: some parts see the data without protection, whatever the arguments.
+
+        Raises:
+          InvalidArgumentError: always; the message lists these parts.
+        """
+        parts = self.privacy_parts()
+        raise refusal("InteractionGAN", [name for name, spent in parts.items() if spent is None])
+
     def use_embeddings(self, embeddings: Embeddings | None) -> Self:
         """Takes embeddings in place of those that `fit` would train; None trains them again.
 
@@ -154,7 +196,7 @@ class InteractionGAN(InteractionSynthesizer):
     def _fit_pairs(self, pairs: Pairs, *, progress: bool, callbacks: Sequence[Any]) -> None:
         learned, held = pairs.hold_out(self.validation_share, self.seed)
         given = () if self._given is None else (self._given.users, self._given.items)
-        identity = identity_of(self, pairs, *given)
+        identity = identity_of(self, (*pairs.arrays(), *given))
         users, items, history = self._embeddings(pairs, identity, progress)
         self._users, self._items = _standardized(users), _standardized(items)
         self._groups, self._tastes = self._condition(pairs)
@@ -162,16 +204,16 @@ class InteractionGAN(InteractionSynthesizer):
         self._shift = np.zeros(pairs.items, np.float32)
         self._noise = draws.normal(size=(self.noise_samples, self.noise_dim)).astype(np.float32)
         self._generator = self._build(log_popularity(learned, 0.1))
-        settings = Settings(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)})
-        trainer = Trainer(learned, self._users, self._generator, settings)
-        watch = Watch(learned, held if len(held) else learned, self._log_weights, self.seed)
+        trainer, watch = self._trainer(learned, identity), dict
+        if self.privacy is None:
+            watch = Watch(learned, held if len(held) else learned, self._log_weights, self.seed)
         gan_history = training.run(
             trainer.step,
             watch,
             self._schedule(),
             model=self._generator,
             state=trainer.state,
-            measure="measure",
+            measure="measure" if self.privacy is None else None,
             identity=identity,
             progress=progress,
             callbacks=callbacks,
@@ -179,6 +221,24 @@ class InteractionGAN(InteractionSynthesizer):
         )
         self._shift = popularity_shift(pairs, self._log_weights, seed=self.seed)
         self.loss_history = {**history, **gan_history}
+
+    def _trainer(self, learned: Pairs, identity: str) -> Trainer:
+        settings = Settings(**{f.name: getattr(self, f.name) for f in dataclasses.fields(Settings)})
+        arguments = (learned, self._users, self._generator, settings)
+        of_embeddings = None if self._given is None else self._given.budget
+        self._budgets = {"embeddings": of_embeddings, "critic": None}
+        if self.privacy is None:
+            return Trainer(*arguments)
+        budget = self.privacy.budget(
+            rows=len(learned),
+            batch_size=self.batch_size,
+            steps=self.steps * self.critic_steps,
+            unit="interaction",
+            counts=False,
+        )
+        self._budgets["critic"] = budget
+        secret = Secret(_folder(self.checkpoint_dir, "gan"), identity)
+        return PrivatePairTrainer(*arguments, budget, secret)
 
     def _embeddings(self, pairs: Pairs, identity: str, progress: bool):
         if self._given is not None:
@@ -254,16 +314,20 @@ class InteractionGAN(InteractionSynthesizer):
         arrays = {f"weights/{i}": w for i, w in enumerate(self._generator.get_weights())}
         arrays |= {"users": self._users, "items": self._items, "groups": self._groups}
         arrays |= {"noise": self._noise, "shift": self._shift}
-        if self._tastes is None:
-            return {"tastes": None}, arrays
-        arrays |= {f"tastes/{name}": array for name, array in self._tastes.arrays().items()}
-        return {"tastes": self._tastes.get_config()}, arrays
+        state = {"tastes": None}
+        state["privacy"] = {name: as_json(spent) for name, spent in self._budgets.items()}
+        if self._tastes is not None:
+            arrays |= {f"tastes/{name}": array for name, array in self._tastes.arrays().items()}
+            state["tastes"] = self._tastes.get_config()
+        return state, arrays
 
     def _restore_pairs(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
         self._users, self._items, self._groups = (
             arrays[name] for name in ("users", "items", "groups")
         )
         self._noise, self._shift = arrays["noise"], arrays["shift"]
+        spent = {"embeddings": None, "critic": None, **state.get("privacy", {})}
+        self._budgets = {name: budget and PrivacyBudget(**budget) for name, budget in spent.items()}
         self._generator = self._build(np.zeros(len(self._items), np.float32))
         weights = under(arrays, "weights")
         self._generator.set_weights([weights[str(i)] for i in range(len(weights))])

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import hashlib
-import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from tfrs_augment.synthesis.calibration import NumberCalibration, fit_biases
 from tfrs_augment.synthesis.columns import Table, TableSpec
 from tfrs_augment.synthesis.conditions import Conditions
 from tfrs_augment.synthesis.encoding import Encoded, TableEncoding
+from tfrs_augment.synthesis.identity import identity_of
 from tfrs_augment.synthesis.pair_likelihood import PairLikelihood
 from tfrs_augment.synthesis.training_by_sampling import Chosen, ConditionSampler
 
@@ -147,28 +146,53 @@ class NeuralSynthesizer(Synthesizer):
             self._place = place
             return look()
 
-        history = training.run(
+        self._train(
             train_on,
             validate,
+            trainer,
+            measure=_MEASURE,
+            identity=identity_of(self, encoded),
+            progress=progress,
+            callbacks=callbacks,
+        )
+        if self.conditional:
+            self._place = max([None, *self._sampler.places], key=look_on)
+        # Held-out rows have served; the shares are of all rows.
+        self._sampler = ConditionSampler.fit(self._encoding.heads, encoded.codes)
+        self._calibrate(table)
+
+    @property
+    def _runs(self) -> int:
+        """How many compiled runs of `validate_every` steps there are at most."""
+        return math.ceil(self.steps / self.validate_every)
+
+    def _train(
+        self,
+        run: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+        validate: Callable[[], dict[str, float]],
+        trainer: Trainer,
+        *,
+        measure: str | None,
+        identity: str,
+        progress: bool,
+        callbacks: Sequence[Any],
+    ) -> None:
+        """Trains as `training.run` does, and notes the history."""
+        history = training.run(
+            run,
+            validate,
             # A step of the loop is a compiled run of steps of the optimizer.
-            training.Schedule(
-                math.ceil(self.steps / self.validate_every), 1, self.patience, self.checkpoint_dir
-            ),
+            training.Schedule(self._runs, 1, self.patience, self.checkpoint_dir),
             model=trainer.model,
             state=trainer.state,
-            measure=_MEASURE,
-            identity=self._identity(encoded),
+            measure=measure,
+            identity=identity,
             progress=progress,
             callbacks=callbacks,
             description=type(self).__name__,
         )
         history["step"] = [runs * self.validate_every for runs in history["step"]]
         self.loss_history = history
-        if self.conditional:
-            self._place = max([None, *self._sampler.places], key=look_on)
-        # Held-out rows have served; the shares are of all rows.
-        self._sampler = ConditionSampler.fit(self._encoding.heads, encoded.codes)
-        self._calibrate(table)
 
     def _draw(
         self, rng: np.random.Generator, n: int, conditions: Conditions
@@ -199,12 +223,16 @@ class NeuralSynthesizer(Synthesizer):
 
     def _calibrate(self, table: Table) -> None:
         rng = np.random.default_rng([self.seed, 2])
+        self._calibrate_shares(rng)
+        generated = self._generate(rng, self.block_rows)
+        self._calibration = NumberCalibration.fit(table, self._encoding, generated)
+
+    def _calibrate_shares(self, rng: np.random.Generator) -> None:
+        """Sets the shares of categories to those of the sampler's counts."""
         chosen = self._conditions_of(rng, self.block_rows)
         logits = self._run(rng, chosen)[0].numpy()
         shares = [count / count.sum() for count in self._sampler.counts]
         self._biases = fit_biases(logits, shares, chosen)
-        generated = self._generate(rng, self.block_rows)
-        self._calibration = NumberCalibration.fit(table, self._encoding, generated)
 
     def _use(self, model: tf_keras.Model) -> None:
         """Makes a model the one that is sampled from."""
@@ -243,9 +271,3 @@ class NeuralSynthesizer(Synthesizer):
         if self.conditional:
             return self._sampler.sample(rng, n, conditions, self._place)
         return Chosen(np.full(n, -1, np.int32), np.zeros(n, np.int32))
-
-    def _identity(self, encoded: Encoded) -> str:
-        """What a checkpoint must agree with: the arguments and the rows."""
-        config = {k: v for k, v in self.get_config().items() if k != "checkpoint_dir"}
-        rows = hashlib.sha256(encoded.codes.tobytes() + encoded.numbers.tobytes()).hexdigest()
-        return json.dumps([type(self).__name__, config, rows])

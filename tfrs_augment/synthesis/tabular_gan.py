@@ -4,22 +4,44 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras
 
 from tfrs_augment.errors import InvalidArgumentError
+from tfrs_augment.schema import Schema
 from tfrs_augment.synthesis import networks
-from tfrs_augment.synthesis.encoding import Encoded
+from tfrs_augment.synthesis.adversarial import AdversarialTrainer
+from tfrs_augment.synthesis.calibration import NumberCalibration
+from tfrs_augment.synthesis.columns import Table, TableSpec
+from tfrs_augment.synthesis.declared import declared_spec
+from tfrs_augment.synthesis.encoding import Encoded, TableEncoding
+from tfrs_augment.synthesis.identity import identity_of
 from tfrs_augment.synthesis.neural import NeuralSynthesizer, Trainer
+from tfrs_augment.synthesis.private import (
+    DifferentialPrivacy,
+    PrivacyBudget,
+    as_json,
+    refusal,
+)
+from tfrs_augment.synthesis.private_noise import Secret, noisy_shares
+from tfrs_augment.synthesis.private_training import PrivateTrainer
 from tfrs_augment.synthesis.training_by_sampling import ConditionSampler
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 _LOSSES = ("wgan-gp", "minimax")
-_LEAK = 0.2
-# Adam's first moment for adversarial training, as in the papers on WGAN-GP and CTGAN.
-_MOMENT = 0.5
+_UNPROTECTED = (
+    "vocabularies, bounds and missing shares that were read off the rows",
+    "the mixtures of numeric columns",
+    "the critic",
+    "the validation that chose the weights",
+    "the calibration of shares and quantiles",
+)
 
 
 @dataclasses.dataclass(kw_only=True, eq=False)
@@ -52,7 +74,10 @@ class TabularGAN(NeuralSynthesizer):
         original game of a generator and a discriminator, in the form that does not saturate.
       gradient_penalty: weight of the penalty of "wgan-gp".
       temperature: of the softmax whose slopes generated categories are trained with.
-      seed: an integer of 0 or more, of weights, batches and noise.
+      privacy: a `DifferentialPrivacy`, with which the whole of the fitted synthesizer has a budget,
+        `privacy_budget()`; None has none. It needs `dp-accounting`, pac=1, and a schema that declares the
+        vocabulary or the bounds of every column; all steps are taken, and the last weights kept.
+      seed: an integer of 0 or more, of weights, batches and noise; not of what a private fit hides by.
       checkpoint_dir: a folder from which a fit that was cut off goes on, with the same arguments on the same
         rows; None keeps none.
       columns: as of `Synthesizer`.
@@ -77,6 +102,7 @@ class TabularGAN(NeuralSynthesizer):
       Gulrajani et al., "Improved Training of Wasserstein GANs", NeurIPS 2017, section 4.
       Lin et al., "PacGAN: The power of two samples in generative adversarial networks", NeurIPS 2018.
       Goodfellow et al., "Generative Adversarial Nets", NeurIPS 2014, section 3, for "minimax".
+      Bie et al., "Private GANs, Revisited", TMLR 2023, section 3: DP-SGD in the critic alone.
     """
 
     conditional = True
@@ -90,6 +116,7 @@ class TabularGAN(NeuralSynthesizer):
     loss: str = "wgan-gp"
     gradient_penalty: float = 10.0
     temperature: float = 0.5
+    privacy: DifferentialPrivacy | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,9 +141,110 @@ class TabularGAN(NeuralSynthesizer):
                 f"`batch_size` must be a multiple of `pac`. Received: batch_size={self.batch_size}, "
                 f"pac={self.pac} (TabularGAN)."
             )
+        self.privacy = DifferentialPrivacy.of(self.privacy)
+        self._budget: PrivacyBudget | None = None
+        if self.privacy is not None and self.pac != 1:
+            raise InvalidArgumentError(
+                "`pac` must be 1 with `privacy`, which bounds what one row does. Received: "
+                f"pac={self.pac} (TabularGAN)."
+            )
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments as JSON values; `type(self)(**config)` is an unfitted copy."""
+        return {**super().get_config(), "privacy": as_json(self.privacy)}
+
+    def fit(
+        self,
+        data: Any,
+        *,
+        schema: Schema | None = None,
+        progress: bool = False,
+        callbacks: Sequence[Any] = (),
+    ) -> Self:
+        """Learns from rows; see `Synthesizer.fit`.
+
+        Raises:
+          InvalidArgumentError: with `privacy`, the schema lacks the vocabulary or bounds of a column.
+          DataError: the rows can't be read or modelled, or break the schema.
+        """
+        self._budget = None
+        if self.privacy is None:
+            return super().fit(data, schema=schema, progress=progress, callbacks=callbacks)
+        table = self._read(data, schema)
+        spec = declared_spec(table, schema)
+        self.spec, self.loss_history = None, {}
+        self._fit_privately(table, spec, progress=progress, callbacks=callbacks)
+        self.spec = spec
+        return self
+
+    def privacy_budget(self) -> PrivacyBudget:
+        """Returns what the fit has spent; it covers the file, all rows sampled from it, and `loss_history`.
+
+        Raises:
+          InvalidArgumentError: it is not fitted, or without `privacy`; the message lists what saw the data.
+        """
+        self._fitted()
+        if self._budget is None:
+            raise refusal("TabularGAN", _UNPROTECTED)
+        return self._budget
+
+    def _fit_privately(
+        self, table: Table, spec: TableSpec, *, progress: bool, callbacks: Sequence[Any]
+    ) -> None:
+        self._encoding = TableEncoding.of_bounds(spec)
+        encoded = self._encoding.encode(table, np.random.default_rng([self.seed, 0]))
+        identity = identity_of(self, encoded)
+        steps = self._runs * self.validate_every * self.critic_steps
+        # Callbacks may stop it earlier, by what the budget covers: what is planned counts as spent.
+        budget = self.privacy.budget(rows=spec.rows, batch_size=self.batch_size, steps=steps)
+        secret = Secret(self.checkpoint_dir, identity)
+        codes, shares = self._measured(encoded, budget, secret)
+        self._sampler = ConditionSampler(
+            self._encoding.heads, [share * spec.rows for share in shares]
+        )
+        data = Encoded(codes, encoded.numbers)
+        trainer = PrivateTrainer(self, data, self._sampler, budget, secret)
+        self._use(trainer.model)
+        self._train(
+            trainer.run,
+            dict,
+            trainer,
+            measure=None,
+            identity=identity,
+            progress=progress,
+            callbacks=callbacks,
+        )
+        self._calibrate_shares(np.random.default_rng([self.seed, 2]))
+        self._calibration = NumberCalibration.none()
+        self._budget = budget
+
+    def _measured(
+        self, encoded: Encoded, budget: PrivacyBudget, secret: Secret
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Codes without a gap, and noisy shares of each head's choices."""
+        heads, rng = self._encoding.heads, secret.rng("counts")
+        codes = encoded.codes.copy()
+        for place, head in enumerate(heads):
+            if head.kind == "mode":
+                codes[self._encoding.missing(encoded, head.column), place] = -1
+        sizes = [head.size for head in heads]
+        shares = noisy_shares(codes.T, sizes, budget.count_noise_multiplier, rng)
+        for place, share in enumerate(shares):
+            absent = codes[:, place] < 0
+            codes[absent, place] = rng.choice(len(share), int(absent.sum()), p=share)
+        return codes, shares
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        state, arrays = super()._state()
+        return {**state, "privacy": as_json(self._budget)}, arrays
+
+    def _restore(self, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+        super()._restore(state, arrays)
+        spent = state.get("privacy")
+        self._budget = None if spent is None else PrivacyBudget(**spent)
 
     def _trainer(self, data: Encoded, conditions: ConditionSampler) -> Trainer:
-        return _AdversarialTrainer(self, data, conditions)
+        return AdversarialTrainer(self, data, conditions)
 
     def _new_model(self) -> tf_keras.Model:
         width = sum(head.size for head in self._encoding.heads)
@@ -126,106 +254,3 @@ class TabularGAN(NeuralSynthesizer):
 
     def _numbers_of(self, outputs: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return tf.tanh(outputs)
-
-
-class _AdversarialTrainer(Trainer):
-    """The steps of a `TabularGAN`."""
-
-    def __init__(self, settings: TabularGAN, data: Encoded, conditions: ConditionSampler):
-        self._settings, self._conditions = settings, conditions
-        self._sizes = [head.size for head in settings._encoding.heads]
-        # Row h is 1 where head h is among all heads side by side.
-        self._places = tf.constant(
-            np.repeat(np.eye(len(self._sizes), dtype=np.float32), self._sizes, axis=1)
-        )
-        self._codes, self._numbers = tf.constant(data.codes), tf.constant(data.numbers)
-        self._generator, self.model = settings._new_model(), settings._new_model()
-        seen = sum(self._sizes) + data.numbers.shape[1] + len(self._sizes)
-        self._critic = networks.multilayer(
-            settings.critic_units, 1, seen * settings.pac, leak=_LEAK, seed=settings.seed + 1
-        )
-        self._optimizers = [
-            networks.adam(settings.learning_rate, network.trainable_variables, _MOMENT)
-            for network in (self._generator, self._critic)
-        ]
-        self.state = [*self._generator.weights, *self._critic.weights]
-        self.state += [v for optimizer in self._optimizers for v in optimizer.variables()]
-
-    def run(self, number: tf.Tensor) -> dict[str, tf.Tensor]:
-        settings = self._settings
-        rng = np.random.default_rng([settings.seed, 3, int(number)])
-        shape = [settings.validate_every, settings.critic_steps + 1, settings.batch_size]
-        chosen, rows = self._conditions.train(rng, math.prod(shape))
-        batches = (tf.constant(a.reshape(shape)) for a in (*chosen, rows))
-        critic, generator = self._run(tf.cast(number, tf.int32), *batches)
-        return {"critic_loss": critic, "generator_loss": generator}
-
-    @tf.function
-    def _run(self, number, head, code, rows) -> tuple[tf.Tensor, tf.Tensor]:
-        settings = self._settings
-        critic, generator = tf.constant(0.0), tf.constant(0.0)
-        for step in tf.range(settings.validate_every):
-            place = number * settings.validate_every + step
-            for i in range(settings.critic_steps):
-                seeds = networks.seeds_of(settings.seed, place, i)
-                critic += self._critic_step(head[step, i], code[step, i], rows[step, i], seeds)
-            seeds = networks.seeds_of(settings.seed, place, settings.critic_steps)
-            generator += self._generator_step(head[step, -1], code[step, -1], seeds)
-            networks.average_into(self.model.weights, self._generator.weights, settings.averaging)
-        steps = settings.validate_every
-        return critic / (steps * settings.critic_steps), generator / steps
-
-    def _critic_step(self, head, code, rows, seeds: Callable[[int], tf.Tensor]) -> tf.Tensor:
-        columns = [networks.one_hot(tf.gather(self._codes, rows), self._sizes)]
-        columns += [tf.gather(self._numbers, rows), tf.one_hot(head, len(self._sizes))]
-        real = self._packed(tf.concat(columns, 1))
-        fake = self._packed(self._generated(head, code, seeds))
-        wasserstein = self._settings.loss == "wgan-gp"
-        with tf.GradientTape() as tape:
-            of_fake, of_real = tf.split(self._critic(tf.concat([fake, real], 0)), 2)
-            if wasserstein:
-                loss = tf.reduce_mean(of_fake) - tf.reduce_mean(of_real)
-                share = tf.random.stateless_uniform([len(fake), 1], seeds(2))
-                penalty = self._penalty(share * real + (1.0 - share) * fake)
-                whole = loss + self._settings.gradient_penalty * penalty
-            else:
-                loss = tf.nn.softplus(of_fake) + tf.nn.softplus(-of_real)
-                whole = loss = tf.reduce_mean(loss)
-        weights = self._critic.trainable_variables
-        self._optimizers[1].apply_gradients(zip(tape.gradient(whole, weights), weights))
-        return loss
-
-    def _penalty(self, between: tf.Tensor) -> tf.Tensor:
-        """How far the critic's slope is from 1: the mean of (norm - 1) ** 2."""
-        with tf.GradientTape() as tape:
-            tape.watch(between)
-            scores = self._critic(between)
-        squares = tf.reduce_sum(tape.gradient(scores, between) ** 2, 1)
-        # The root of 0 has no slope.
-        return tf.reduce_mean((tf.sqrt(squares + 1e-12) - 1.0) ** 2)
-
-    def _generator_step(self, head, code, seeds: Callable[[int], tf.Tensor]) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            scores = self._critic(self._packed(self._generated(head, code, seeds)))
-            if self._settings.loss == "wgan-gp":
-                loss = -tf.reduce_mean(scores)
-            else:
-                loss = tf.reduce_mean(tf.nn.softplus(-scores))
-        weights = self._generator.trainable_variables
-        self._optimizers[0].apply_gradients(zip(tape.gradient(loss, weights), weights))
-        return loss
-
-    def _generated(self, head, code, seeds: Callable[[int], tf.Tensor]) -> tf.Tensor:
-        """Rows as the critic sees them: `[batch, categories + numbers + heads]`."""
-        settings, width = self._settings, sum(self._sizes)
-        given = networks.condition(head, code, self._sizes)
-        chosen = tf.one_hot(head, len(self._sizes))
-        noise = tf.random.stateless_normal([settings.batch_size, settings.noise_dim], seeds(0))
-        outputs = self._generator(tf.concat([noise, given], 1))
-        logits, numbers = outputs[:, :width], tf.tanh(outputs[:, width:])
-        drawn = networks.straight_choices(logits, self._sizes, settings.temperature, seeds(1))
-        drawn = drawn * (1.0 - chosen @ self._places) + given
-        return tf.concat([drawn, numbers, chosen], 1)
-
-    def _packed(self, rows: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(rows, [self._settings.batch_size // self._settings.pac, -1])

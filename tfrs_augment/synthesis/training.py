@@ -49,13 +49,13 @@ def run(
     *,
     model: tf_keras.Model,
     state: Sequence[tf.Variable],
-    measure: str,
+    measure: str | None,
     identity: str = "",
     progress: bool = False,
     callbacks: Sequence[tf_keras.callbacks.Callback] = (),
     description: str = "",
 ) -> History:
-    """Trains, and leaves the weights of the best validation in the model.
+    """Trains, and leaves the weights of the best validation, or the last ones, in the model.
 
     Between validations nothing is read back from the device. All randomness of a step must come from its
     number, so that a run that was cut off and resumed ends as one that was not.
@@ -66,7 +66,7 @@ def run(
       schedule: see `Schedule`.
       model: its weights are kept at the best validation. Callbacks get it.
       state: all other variables to checkpoint, those of optimizers among them.
-      measure: the key of `validate`'s result that decides.
+      measure: the key of `validate`'s result that decides; None trains all steps and keeps the last weights.
       identity: what the run hangs on, settings and data; a checkpoint of another identity is refused.
       progress: whether to show a bar.
       callbacks: `on_epoch_end(validation number, logs)` and the like are called, so that
@@ -84,7 +84,7 @@ def run(
     model.stop_training = False
     watchers.on_train_begin()
     if keeper.start is None:
-        keeper.begin(validate()[measure])
+        keeper.begin(validate()[measure] if measure is not None else 0.0)
     done = int(keeper.history["step"][-1]) if keeper.history else 0
     with tqdm.tqdm(
         total=schedule.steps, initial=done, desc=description, unit="step", disable=not progress
@@ -126,18 +126,20 @@ class _Keeper:
         """Notes the measure of the untrained model."""
         self.start = value
 
-    def note(self, logs: dict[str, float], measure: str) -> None:
-        """Adds a validation, and keeps the weights if it is the best."""
+    def note(self, logs: dict[str, float], measure: str | None) -> None:
+        """Adds a validation, and keeps the weights if it is the best, or the last one counts."""
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
-        values = [self.start, *self.history[measure]]
+        values = [self.start, *self.history[measure]] if measure is not None else [0.0]
         if values[-1] >= max(values):
             self.best = self._model.get_weights()
         if self._folder is not None:
             self._save()
 
-    def waited(self, measure: str) -> int:
+    def waited(self, measure: str | None) -> int:
         """How many validations ago the best one was."""
+        if measure is None:
+            return 0
         values = [self.start, *self.history.get(measure, [])]
         return len(values) - 1 - int(np.argmax(values))
 
