@@ -9,7 +9,8 @@ _off_policy_peers.py. Figures:
 - `obp_gap`: the largest difference of an estimator's value to obp's on the four files, as a share of the
   value; each file is asked what the other policy, that logged the other file, would have earned;
 - `obp_slate_gap`: the same on simulated slates of three, for each kind of interaction;
-- `coverage_normal`, `coverage_bootstrap`: of the intervals of dr on 500 simulated logs; 0.95 is asked for;
+- `coverage_normal`, `coverage_bootstrap`: of the intervals of dr on 500 simulated logs of 500 rows;
+  0.95 is asked for;
 - `sequential_error`: the share of 2,000 simulated tests without an effect that are called when looked at
   after each of 5,000 units, at alpha 0.05; `peeked_error`: the same of the test for one look.
 """
