@@ -43,6 +43,8 @@ def wanted(arguments, name: str) -> bool:
 
 HELD_OUT = 7
 """Last rows of each user that part `interactions` holds out, as the protocol of its bars has it."""
+EQUAL_USERS = {"user_power": 0.0}
+"""There all users get as many rows."""
 
 
 def without_last(data: Interactions, count: int) -> tuple[Interactions, Interactions]:
@@ -66,12 +68,14 @@ def run_interactions(arguments, data: Interactions):
     rows = 2000 if arguments.quick else 20_000
     whole, heldout = without_last(data, HELD_OUT)
     fractions = (1.0,) if arguments.quick else (0.4, 1.0)
-    options = QUICK if arguments.quick else {}
+    options = dict.fromkeys(RELATIONAL, EQUAL_USERS)
+    if arguments.quick:
+        options = {name: QUICK.get(name, {}) | EQUAL_USERS for name in RELATIONAL}
     shown, found = [], {}
     for fraction in fractions:
         train = share_of(whole, fraction)
         made = {
-            name: tables.make(name, train, rows, options.get(name), apart=not arguments.quick)
+            name: tables.make(name, train, rows, options[name], apart=not arguments.quick)
             for name in RELATIONAL[::-1]
             if wanted(arguments, name) or name == "PopularitySampler"
         }

@@ -22,7 +22,7 @@ def expected_draws(weights: np.ndarray, seen: np.ndarray, activity: np.ndarray) 
     Args:
       weights: float32 `[users, items]`, log-weights.
       seen: bool `[users, items]`, pairs that are not drawn.
-      activity: int64 `[users]`, rows of each.
+      activity: `[users]`, rows of each, or what these are in proportion to.
     """
     allowed = np.where(seen, -np.inf, weights)
     share = np.exp(allowed - allowed.max(axis=1, keepdims=True))
@@ -39,7 +39,14 @@ def incidence(pairs: Pairs, users: np.ndarray) -> np.ndarray:
 
 
 def popularity_shift(
-    pairs: Pairs, log_weights: LogWeights, *, seed: int, rounds: int = 2, step: float = 0.5
+    pairs: Pairs,
+    log_weights: LogWeights,
+    *,
+    user_power: float = 1.0,
+    exclude_seen: bool = True,
+    seed: int,
+    rounds: int = 2,
+    step: float = 0.5,
 ) -> np.ndarray:
     """Returns what to add to each item's log-weight so that its popularity is as in the pairs.
 
@@ -49,6 +56,8 @@ def popularity_shift(
     Args:
       pairs: the pairs.
       log_weights: of the generator.
+      user_power: users get rows in proportion to `activity ** user_power`.
+      exclude_seen: whether pairs of the data are not drawn.
       seed: of the users that stand for all, where the table of all would be too large.
       rounds: corrections, one after the other.
       step: share of the logarithmic gap that a correction closes.
@@ -60,8 +69,9 @@ def popularity_shift(
     chosen = np.random.default_rng([seed, 0x5417]).permutation(pairs.users)[:at_most]
     users = np.sort(chosen)
     weights, seen = log_weights(users), incidence(pairs, users)
-    seen[seen.all(axis=1)] = False  # who has everything can only draw it again
-    activity, wanted = pairs.activity()[users], pairs.popularity() + 0.5
+    # Who has everything can only draw it again.
+    seen &= exclude_seen & ~seen.all(axis=1, keepdims=True)
+    activity, wanted = pairs.activity()[users] ** user_power, pairs.popularity() + 0.5
     shift = np.zeros(pairs.items, np.float32)
     for _ in range(rounds):
         drawn = expected_draws(weights + shift, seen, activity).sum(axis=0) + 0.5

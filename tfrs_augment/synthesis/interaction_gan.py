@@ -219,7 +219,13 @@ class InteractionGAN(InteractionSynthesizer):
             callbacks=callbacks,
             description="GAN",
         )
-        self._shift = popularity_shift(pairs, self._log_weights, seed=self.seed)
+        self._shift = popularity_shift(
+            pairs,
+            self._log_weights,
+            user_power=self.user_power,
+            exclude_seen=self.exclude_seen,
+            seed=self.seed,
+        )
         self.loss_history = {**history, **gan_history}
 
     def _trainer(self, learned: Pairs, identity: str) -> Trainer:
