@@ -6,6 +6,7 @@ import re
 import setuptools
 
 ROOT = pathlib.Path(__file__).resolve().parent
+COMPONENTS = "tfrs_augment.components"
 
 
 def read_version() -> str:
@@ -36,7 +37,13 @@ setuptools.setup(
         "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
-    packages=setuptools.find_packages(include=["tfrs_augment", "tfrs_augment.*"]),
+    packages=[
+        *setuptools.find_packages(include=["tfrs_augment", "tfrs_augment.*"]),
+        COMPONENTS,
+        *(f"{COMPONENTS}.{name}" for name in setuptools.find_packages("components")),
+    ],
+    # A top-level package called "components" would collide with everybody's.
+    package_dir={COMPONENTS: "components"},
     package_data={"tfrs_augment": ["py.typed"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
@@ -60,8 +67,10 @@ setuptools.setup(
     ],
     extras_require={
         "dev": [
+            # Private fits are tested with it; it asks for attrs below 24.
+            "dp-accounting>=0.6",
             # policy.apply takes DataFrames, and is tested with them.
-            "pandas>=2.0",
+            "pandas>=1.5",
             "pytest>=8.0",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
@@ -72,11 +81,14 @@ setuptools.setup(
         ],
         # Reading and showing pictures, for ops on images.
         "images": ["pillow>=10.0"],
-        # Fitting regressions and judging rows by a boosted tree; sampling from a file needs neither.
-        "synthesis": ["scikit-learn>=1.4"],
+        # Private fits; fitting regressions and judging rows by a boosted tree. Sampling from a file needs
+        # neither.
+        "synthesis": ["dp-accounting>=0.6", "scikit-learn>=1.4"],
         # Two lanes: 1.16 goes with TensorFlow 2.16 on Python 3.10; 1.21 with TensorFlow 2.21, and
         # its wheels need glibc 2.39 (Debian 13, Ubuntu 24.04).
         "tfx": ["tfx>=1.16,<1.22"],
+        # Compiling a pipeline for Kubeflow or Vertex; TFX's own extra leaves it out on Python 3.12.
+        "kubeflow": ["kfp-pipeline-spec>=0.2.2,<2.17", "tfx>=1.16,<1.22"],
     },
     entry_points={"console_scripts": ["tfrs-augment = tfrs_augment.cli:main"]},
 )

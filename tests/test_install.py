@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
+import sysconfig
+import tarfile
+import zipfile
 
 import pytest
 
@@ -108,3 +112,68 @@ def test_absent_tf_keras_is_named():
     done = run_python("import sys; sys.modules['tf_keras'] = None\nimport tfrs_augment")
     assert done.returncode == 1
     assert "Run: pip install tf-keras" in done.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> pathlib.Path:
+    """A folder with the wheel, the sdist and the editable wheel of a copy of the project."""
+    folder = tmp_path_factory.mktemp("built")
+    source = folder / "source"
+    for name in ("tfrs_augment", "components"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source / name)
+    code = (
+        "import setuptools.build_meta as b\n"
+        "b.build_wheel('../wheel'); b.build_sdist('../sdist'); b.build_editable('../editable')"
+    )
+    for name in ("wheel", "sdist", "editable"):
+        (folder / name).mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=source, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def python_files(folder: pathlib.Path) -> set[str]:
+    """The Python files of the package, as they are named where it is installed."""
+    files = {p.relative_to(folder).as_posix() for p in (folder / "tfrs_augment").rglob("*.py")}
+    parts = {p.relative_to(folder).as_posix() for p in (folder / "components").rglob("*.py")}
+    return files | {f"tfrs_augment/{name}" for name in parts}
+
+
+def test_wheel_holds_every_module(built):
+    (wheel,) = (built / "wheel").glob("*.whl")
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".py")}
+    assert names == python_files(built / "source")
+    assert "tfrs_augment/components/augmenter/executor.py" in names
+
+
+def test_sdist_builds_the_same_wheel(built):
+    (sdist,) = (built / "sdist").glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(built / "unpacked", filter="data")
+    (unpacked,) = (built / "unpacked").iterdir()
+    assert python_files(unpacked) == python_files(built / "source")
+
+
+def test_editable_install_finds_the_components(built):
+    (wheel,) = (built / "editable").glob("*.whl")
+    site = built / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    code = (
+        # Behind it the packages of this environment, without its own editable install.
+        f"import site, sys; site.addsitedir({str(site)!r})\n"
+        f"sys.path.append({sysconfig.get_path('purelib')!r})\n"
+        "import tfrs_augment.components as c, tfrs_augment as a\n"
+        "print(c.__file__, a.__file__, *c.__all__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=built, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    file, package, *names = done.stdout.split()
+    assert pathlib.Path(file) == built / "source" / "components" / "__init__.py"
+    assert pathlib.Path(package) == built / "source" / "tfrs_augment" / "__init__.py"
+    assert "Augmenter" in names

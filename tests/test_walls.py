@@ -50,6 +50,7 @@ ONLY_IN = {
     "tfx": {"components"},
     "tfx_bsl": {"components"},
     "ml_metadata": {"components"},
+    "tensorflow_data_validation": {"components"},
     "numba": {"records", "beam"},
     "apache_beam": set(LEVEL) - WITHOUT_KERAS,
     **{name: set(LEVEL) - WITHOUT_KERAS for name in KERAS},

@@ -1,0 +1,1 @@
+"""Augmenter: a policy over the splits of an Examples artifact."""
