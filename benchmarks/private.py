@@ -75,7 +75,7 @@ def make(
 ) -> TabularGAN:
     """A fitted synthesizer, private or not."""
     privacy = None if epsilon is None else DifferentialPrivacy(epsilon=epsilon, delta=DELTA)
-    return kind(privacy=privacy, seed=seed, **options).fit(real, schema=schema)
+    return kind(privacy=privacy, seed=seed, batch_size=500, **options).fit(real, schema=schema)
 
 
 def rows_of(name: str, epsilon: float | None, found: Sequence[Fidelity], noise: str) -> list[str]:

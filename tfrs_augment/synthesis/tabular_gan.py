@@ -59,7 +59,7 @@ class TabularGAN(NeuralSynthesizer):
       steps: the most steps of the generator, rounded up to whole validations.
       validate_every: steps from one look at held-out rows to the next.
       patience: looks without a better one after which training stops.
-      batch_size: rows of a step, a multiple of `pac`.
+      batch_size: rows of a step, a multiple of `pac`. Default: 250.
       noise_dim: width of the generator's noise.
       learning_rate: of Adam, for both networks.
       averaging: the weights that are sampled with are an exponential moving average over the steps; this is
@@ -109,6 +109,7 @@ class TabularGAN(NeuralSynthesizer):
 
     steps: int = 2_000
     patience: int = 20
+    batch_size: int = 250
     generator_units: Sequence[int] = (128, 128)
     critic_units: Sequence[int] = (128, 128)
     critic_steps: int = 1
