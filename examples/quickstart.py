@@ -10,8 +10,9 @@ With MovieLens 100K, from its raw files or from TensorFlow Datasets:
   python examples/quickstart.py --tfds movielens/100k-ratings --seeds 2 --report report
 
 The report folder gets `interactions/` (the training rows as TFRecords), `augmented/` (their copy by
-the Beam job), `report.json`, `report.png`, `training.png` (the curves of the first seed) and
-`runs/` (finished trainings: a run that was interrupted goes on from there).
+the Beam job), `report.html` (verdicts, figures, plots and a row before and after, as a page),
+`report.json`, `report.png`, `training.png` (the curves of the first seed) and `runs/` (finished
+trainings: a run that was interrupted goes on from there).
 """
 
 from __future__ import annotations
@@ -157,6 +158,14 @@ def run_comparison(scenario: Scenario, seeds: Sequence[int], folder: pathlib.Pat
     )
 
 
+def explain_row(scenario: Scenario):
+    """Returns what the policy does to the first row, at the first of 100 draws that changes it."""
+    columns = scenario.data.take(slice(0, 1)).to_tensors()
+    row = {name: column[0].numpy() for name, column in columns.items()}
+    explained = (scenario.policy.explain(row, draw) for draw in range(100))
+    return next((said for said in explained if said.changes), scenario.policy.explain(row))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -177,13 +186,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seeds = range(options.seeds)
     write_records(scenario, seeds[0], folder)
     report = run_comparison(scenario, seeds, folder)
+    report.to_html(folder / "report.html", samples={"A training row": explain_row(scenario)})
     report.to_json(folder / "report.json")
     report.plot(folder / "report.png")
     report.plot_training(folder / "training.png")
     print(f"\n{report.table()}\n")
     print(f"Tuned dropout: {scenario.tuned_dropout}; the other arms: {scenario.model['dropout']}.")
     print(
-        f"Report: {folder}/report.json, report.png and training.png, {time.perf_counter() - start:.0f} s."
+        f"Report: {folder}/report.html, report.json, report.png and training.png, "
+        f"{time.perf_counter() - start:.0f} s."
     )
 
 

@@ -257,7 +257,10 @@ def test_a_policy_acts_in_training_and_is_fitted_on_the_training_rows(shop):
     assert augmented.validation != plain.validation
     # Unknown ids are met in training now: cold items stand elsewhere.
     assert found.figure("policy", "cold", "ndcg@10").difference != 0.0
-    assert found.to_dict()["settings"]["arms"]["policy"]["policy"] == policy.fingerprint
+    settings = found.to_dict()["settings"]
+    assert settings["arms"]["policy"]["policy"] == policy.fingerprint
+    assert settings["policies"] == {"policy": policy.get_config()}
+    assert settings["versions"]["tensorflow"] == tf.__version__
 
 
 def test_the_report_can_be_written_and_read(report, tmp_path):

@@ -34,6 +34,9 @@ def test_it_writes_records_their_augmented_copy_and_a_report(
     arms = ["baseline", "tuned dropout", "mean-OOV", "oversampling", "policy"]
     assert list(report["figures"]) == arms
     assert (tmp_path / "report.png").stat().st_size > 10_000
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert all(f">{arm}</th>" in page for arm in arms)
+    assert "Before and after" in page
     shown = capsys.readouterr().out
     assert all(f"|   {arm} " in shown for arm in arms)
 

@@ -27,6 +27,7 @@ from tfrs_augment.evaluation.slices import CORPORA, Scorer, Slices, rank_test_ro
 from tfrs_augment.evaluation.splits import Split, split_of
 from tfrs_augment.evaluation.training import Embedder, Protocol
 from tfrs_augment.evaluation.training import train as train_model
+from tfrs_augment.evaluation.versions import versions
 from tfrs_augment.fitting import fit
 from tfrs_augment.layers import wrap
 from tfrs_augment.policy import AugmentationPolicy
@@ -191,6 +192,10 @@ def compare(
     settings = {"arms": {arm: value.describe() for arm, value in arms.items()}}
     settings["protocol"] = _describe_protocol(protocol)
     settings["split"] = re.sub(r", seed \d+$", "", one.name)
+    settings["policies"] = {
+        arm: value.policy.get_config() for arm, value in arms.items() if value.policy is not None
+    }
+    settings["versions"] = versions()
     ordered = {(arm, seed): runs[arm, seed] for arm in arms for seed in seeds}
     return Report(
         name=name,

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
+from tfrs_augment.evaluation.figures import SLICE_TITLES as _TITLES
 from tfrs_augment.evaluation.slices import MAIN_SLICES
 
 if TYPE_CHECKING:
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, told apart by colour-blind readers too.
 _COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_TITLES = {
-    "all": "all items",
-    "warm": "warm items",
-    "head": "head (top 20 %)",
-    "tail": "tail (bottom 80 %)",
-    "cold": "cold items",
-    "warm_corpus": "warm, among warm only",
-}
 
 
 def plot_report(report: Report, path: str | os.PathLike, metric: str = "recall@10") -> None:

@@ -1,4 +1,4 @@
-"""What a comparison found: figures with intervals, as JSON, a table and a plot."""
+"""What a comparison found: figures with intervals, as JSON, a table, plots and a page."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.evaluation import bootstrap
+from tfrs_augment.evaluation.figures import Figure, figure_cells
 from tfrs_augment.evaluation.metrics import Ranks
 from tfrs_augment.evaluation.slices import CORPORA, MAIN_SLICES, SLICES, Slices
+from tfrs_augment.evaluation.verdicts import UNCLEAR, Verdict, verdicts
+
+if TYPE_CHECKING:
+    from tfrs_augment.evaluation.curves import History
+    from tfrs_augment.evaluation.pages.samples import Sample
 
 METRICS = ("recall@10", "recall@50", "ndcg@10")
 
@@ -47,25 +53,6 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
-    """One metric of one arm on one slice: a mean over seeds, and its difference to the baseline.
-
-    `low` and `high` bound the 95 % interval of the value before them. `relative` is the difference
-    as a share of the baseline's mean, NaN where that is 0.
-    """
-
-    mean: float
-    low: float
-    high: float
-    difference: float
-    difference_low: float
-    difference_high: float
-    relative: float
-    relative_low: float
-    relative_high: float
-
-
-@dataclasses.dataclass(frozen=True)
 class Report:
     """The outcome of `compare`.
 
@@ -77,6 +64,8 @@ class Report:
       slices: by seed, which test rows belong to which slice.
       settings: the protocol and the arms, as JSON values.
       figures: by arm, slice and metric.
+      verdicts: by arm other than the baseline, slice and metric; corrected for all comparisons of the
+        metric, on all slices.
     """
 
     name: str
@@ -86,9 +75,11 @@ class Report:
     slices: Mapping[int, Slices]
     settings: Mapping[str, Any]
     figures: Mapping[str, Mapping[str, Mapping[str, Figure]]] = dataclasses.field(init=False)
+    verdicts: Mapping[str, Mapping[str, Mapping[str, Verdict]]] = dataclasses.field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "figures", self._summarize())
+        object.__setattr__(self, "verdicts", self._judge())
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -104,7 +95,10 @@ class Report:
         return float(np.mean([s.masks[slice_name].sum() for s in self.slices.values()]))
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the figures and settings as JSON values; NaN becomes None."""
+        """Returns the figures, verdicts and settings as JSON values; NaN becomes None.
+
+        Within a `format_version` keys may be added; none is taken away or changes its meaning.
+        """
         return {
             "format_version": _FORMAT_VERSION,
             "name": self.name,
@@ -118,6 +112,13 @@ class Report:
                     for name, by_metric in by_slice.items()
                 }
                 for arm, by_slice in self.figures.items()
+            },
+            "verdicts": {
+                arm: {
+                    name: {metric: _json_values(verdict) for metric, verdict in by_metric.items()}
+                    for name, by_metric in by_slice.items()
+                }
+                for arm, by_slice in self.verdicts.items()
             },
             "runs": [
                 {
@@ -139,12 +140,71 @@ class Report:
             json.dump(self.to_dict(), file, indent=1)
             file.write("\n")
 
+    def to_html(
+        self,
+        path: str | os.PathLike,
+        *,
+        metric: str = "recall@10",
+        samples: Mapping[str, Sample] | None = None,
+        strengths: Mapping[str, float] | None = None,
+        histories: Mapping[str, History] | None = None,
+    ) -> None:
+        """Writes a page: verdicts, figures, plots, curves, policies and how to reproduce it, in one file.
+
+        The page loads nothing, so it can be mailed or kept; see `evaluation.pages`.
+
+        Args:
+          path: of the HTML file.
+          metric: what verdicts and plots are of; the others have tables of their own.
+          samples: name to what `policy.explain(row)` returned, to a list of these, or to a figure of
+            matplotlib such as `aug.plot_augmentations` returns. Default: none is shown.
+          strengths: arm to the strength of its augmentation, at least two, for curves of the gain over it.
+            The baseline may be one of them, at 0, say. Default: no curves.
+          histories: name to what `model.fit` returned, as for `plot_training`: metrics that a model
+            logs for training and validation, beside the report's own curves. Default: none.
+
+        Raises:
+          InvalidArgumentError: an argument breaks its rule.
+        """
+        from tfrs_augment.evaluation.pages.report import report_page
+
+        text = report_page(
+            self.to_dict(),
+            metric=metric,
+            samples=samples or {},
+            strengths=strengths or {},
+            histories=histories or {},
+        )
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def to_markdown(self, path: str | os.PathLike | None = None) -> str:
+        """Returns verdicts, tables and how to reproduce them as Markdown; writes it where a path is given."""
+        from tfrs_augment.evaluation.markdown import report_markdown
+
+        text = report_markdown(self)
+        if path is not None:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        return text
+
+    def to_tensorboard(self, folder: str | os.PathLike) -> None:
+        """Writes loss, validation metric and figures as scalars: a folder an arm, and one an arm and seed.
+
+        Args:
+          folder: what `tensorboard --logdir` is to be given.
+        """
+        from tfrs_augment.evaluation.tensorboard import write_scalars
+
+        write_scalars(self, folder)
+
     def table(self, metric: str = "recall@10", slices: Sequence[str] = MAIN_SLICES) -> str:
         """Returns a Markdown table, aligned for a terminal: a line an arm, grouped by slice.
 
         A line holds the mean over seeds and its 95 % interval; then, but for the baseline, the
         difference to it with an interval, as a share of the baseline where that is known well
-        enough (to half its value), and "better" or "worse" where the interval excludes 0.
+        enough (to half its value), and "helps" or "hurts" where the verdict says so: intervals are of
+        each difference by itself, verdicts are corrected for all of the metric.
 
         Args:
           metric: "recall@10", "recall@50" or "ndcg@10".
@@ -205,21 +265,23 @@ class Report:
 
     def _cells(self, arm: str, slice_name: str, metric: str) -> list[str]:
         figure = self.figure(arm, slice_name, metric)
-        if math.isnan(figure.mean):
-            return ["no rows", "", "", "", ""]
-        cells = [f"{figure.mean:.4f}", f"[{figure.low:.4f}, {figure.high:.4f}]"]
         if arm == self.baseline:
-            return [*cells, "", "", ""]
+            return [*figure_cells(figure, None), ""]
         base = self.figure(self.baseline, slice_name, metric)
-        # A share of a baseline that may be next to nothing says nothing.
-        if math.isnan(figure.relative) or base.low < base.mean / 2:
-            cells.append(f"{figure.difference:+.4f}")
-            cells.append(f"[{figure.difference_low:+.4f}, {figure.difference_high:+.4f}]")
-        else:
-            cells.append(f"{figure.relative:+.1%}")
-            cells.append(f"[{figure.relative_low:+.1%}, {figure.relative_high:+.1%}]")
-        better, worse = figure.difference_low > 0, figure.difference_high < 0
-        return [*cells, "better" if better else "worse" if worse else ""]
+        # What can't be told is left blank, so that the eye finds the others.
+        word = self.verdicts[arm][slice_name][metric].word
+        return [*figure_cells(figure, base), "" if word == UNCLEAR else word]
+
+    def _judge(self) -> dict[str, dict[str, dict[str, Verdict]]]:
+        judged: dict[str, dict[str, dict[str, Verdict]]] = {}
+        others = [arm for arm in self.arms if arm != self.baseline]
+        for metric in METRICS:
+            places = [(arm, name) for arm in others for name in SLICES]
+            figures = [self.figure(arm, name, metric) for arm, name in places]
+            found = verdicts([(f.difference, f.difference_low, f.difference_high) for f in figures])
+            for (arm, name), verdict in zip(places, found):
+                judged.setdefault(arm, {}).setdefault(name, {})[metric] = verdict
+        return judged
 
     def _summarize(self) -> dict[str, dict[str, dict[str, Figure]]]:
         columns = [(a, s, m) for a in self.arms for s in SLICES for m in METRICS]
@@ -258,6 +320,6 @@ def _figure(mean, base_mean, samples, base_samples) -> Figure:
     )
 
 
-def _json_values(figure: Figure) -> dict[str, float | None]:
-    values = dataclasses.asdict(figure)
-    return {name: None if math.isnan(value) else value for name, value in values.items()}
+def _json_values(found: Figure | Verdict) -> dict[str, float | str | None]:
+    values = dataclasses.asdict(found)
+    return {name: None if value != value else value for name, value in values.items()}
