@@ -86,7 +86,11 @@ setuptools.setup(
         "synthesis": ["dp-accounting>=0.6", "scikit-learn>=1.4"],
         # Two lanes: 1.16 goes with TensorFlow 2.16 on Python 3.10; 1.21 with TensorFlow 2.21, and
         # its wheels need glibc 2.39 (Debian 13, Ubuntu 24.04).
-        "tfx": ["tfx>=1.16,<1.22"],
+        "tfx": [
+            # tfx-bsl 1.16 imports it and does not ask for it.
+            'dill>=0.3.1; python_version < "3.11"',
+            "tfx>=1.16,<1.22",
+        ],
         # Compiling a pipeline for Kubeflow or Vertex; TFX's own extra leaves it out on Python 3.12.
         "kubeflow": ["kfp-pipeline-spec>=0.2.2,<2.17", "tfx>=1.16,<1.22"],
     },
