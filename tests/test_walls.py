@@ -17,7 +17,7 @@ PACKAGE = "tfrs_augment"
 
 # A room may import those of its own layer and of the layers above it in this list.
 LAYERS = [
-    {"_lazy", "errors", "json_file", "rng", "features", "schema"},
+    {"_lazy", "errors", "json_file", "rng", "features", "schema", "rank_statistics"},
     {"ops"},
     {"arrays", "explain"},  # what the policy does with plain values
     {"policy"},

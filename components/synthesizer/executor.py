@@ -19,10 +19,15 @@ from tfrs_augment.components import schemas
 from tfrs_augment.components.synthesizer import parameters
 from tfrs_augment.components.synthesizer.files import QUALITY, SYNTHESIZER
 from tfrs_augment.errors import DataError
-from tfrs_augment.evaluation import Fidelity, Privacy, measure_fidelity, measure_privacy
+from tfrs_augment.evaluation import (
+    Fidelity,
+    Privacy,
+    measure_fidelity,
+    measure_privacy,
+    telling_columns,
+)
 from tfrs_augment.schema import Schema
 from tfrs_augment.synthesis import FactorizationSampler, Synthesizer, choose
-from tfrs_augment.synthesis.interactions import InteractionSynthesizer
 
 Table = Mapping[str, np.ndarray]
 
@@ -101,11 +106,8 @@ def fitted(
 def measured(
     synthesizer: Synthesizer, train: Table, rows: Table, holdout: Table, seed: int
 ) -> tuple[Fidelity, Privacy]:
-    """Measures sampled rows; of interactions without the ids, which name no property of a row."""
-    ids: tuple[str, ...] = ()
-    if isinstance(synthesizer, InteractionSynthesizer):
-        ids = synthesizer.id_columns()
-    columns = [name for name in synthesizer.spec.names if name not in ids]
+    """Measures sampled rows by the columns that tell something of them."""
+    columns, _ = telling_columns(synthesizer)
     return (
         measure_fidelity(train, rows, holdout=holdout, columns=columns, seed=seed),
         measure_privacy(train, rows, holdout=holdout, columns=columns, seed=seed),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfrs_augment.errors import InvalidArgumentError, close_matches
+from tfrs_augment.evaluation.pages import frame
+from tfrs_augment.evaluation.pages.markup import tag
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,27 +136,30 @@ def page(findings: Sequence[Finding], title: str) -> str:
     """The findings as an HTML page without files beside it; refusals come first."""
     order = sorted(findings, key=lambda f: (f.passed is not False, f.passed is None))
     words = {True: "passed", False: "REFUSED", None: "not checked"}
-    classes = {True: "passed", False: "refused", None: "open"}
+    classes = {True: "helps", False: "hurts", None: "unclear"}
     rows = []
     for finding in order:
         numbers = [
             "" if math.isnan(number) else f"{number:.4g}"
             for number in (finding.value, finding.bound)
         ]
-        cells = [words[finding.passed], finding.check, finding.subject, *numbers, finding.note]
-        joined = "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-        rows.append(f'<tr class="{classes[finding.passed]}">{joined}</tr>')
-    head = "".join(f"<th>{name}</th>" for name in ("", "check", "of", "number", "bound", "note"))
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{html.escape(title)}</title><style>"
-        "body{font:15px/1.5 sans-serif;margin:2em;max-width:75em}"
-        "table{border-collapse:collapse}"
-        "th,td{padding:.3em .8em;border-bottom:1px solid #ddd;text-align:left}"
-        "td:nth-child(4),td:nth-child(5){text-align:right;font-variant-numeric:tabular-nums}"
-        ".refused td{background:#fbe3e0}.refused td:first-child{color:#a31515;font-weight:bold}"
-        ".passed td:first-child{color:#176f2c}.open{color:#777}"
-        f"</style></head><body><h1>{html.escape(title)}</h1>\n"
-        f"<table><thead><tr>{head}</tr></thead><tbody>\n" + "\n".join(rows) + "\n"
-        "</tbody></table></body></html>\n"
+        rows.append(
+            tag(
+                "tr",
+                tag("td", words[finding.passed], class_=f"words {classes[finding.passed]}"),
+                *(tag("td", text, class_="words") for text in (finding.check, finding.subject)),
+                *(tag("td", number) for number in numbers),
+                tag("td", finding.note, class_="wrap"),
+            )
+        )
+    heads = (("judgement", "words"), ("check", "words"), ("of", "words"), ("number", None))
+    heads += (("bound", None), ("note", "wrap"))
+    table = tag(
+        "table",
+        tag("caption", "Each number beside the most that it may be"),
+        tag("thead", tag("tr", [tag("th", h, scope="col", class_=c) for h, c in heads])),
+        tag("tbody", rows),
+    )
+    return frame.page(
+        title, [frame.Section("findings", "Findings", frame.scrolled(table, "Findings"))]
     )

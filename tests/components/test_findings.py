@@ -49,7 +49,9 @@ def test_page_is_whole_escaped_and_begins_with_the_refusals():
     ]
     text = page(findings, "Title <i>")
     assert "<b>" not in text and "&lt;b&gt;" in text and "<i>" not in text
-    assert "http" not in text and "src=" not in text
+    # Nothing is loaded: no address, no source, and a policy that forbids it.
+    assert "http:" not in text and "https:" not in text and "src=" not in text
+    assert "default-src &#x27;none&#x27;" in text
     assert text.index("REFUSED") < text.index("passed</td>") < text.index("not checked</td>")
 
 

@@ -41,6 +41,7 @@ _MODULES = {
     "seeds_needed": "power",
     "split": "splits",
     "split_histories": "histories",
+    "telling_columns": "interaction_fidelity",
     "units_needed": "power",
     "with_synthetic": "mixed_rows",
 }

@@ -27,11 +27,40 @@ import numpy as np
 from tfrs_augment.datasets.interactions import Interactions, find_ids
 from tfrs_augment.errors import DataError
 from tfrs_augment.evaluation import bootstrap
-from tfrs_augment.evaluation.rank_statistics import spearman
 from tfrs_augment.evaluation.splits import catalogue_size
+from tfrs_augment.rank_statistics import spearman
+from tfrs_augment.synthesis.base import Synthesizer
 from tfrs_augment.synthesis.inputs import read_table
+from tfrs_augment.synthesis.interactions import InteractionSynthesizer
+
+_NAMING = 0.5
+"""Different values for each user or item above which a text is taken for a name of it."""
 
 LIFTS = ("lift", "popularity_lift", "lift_over_popularity")
+
+
+def telling_columns(synthesizer: Synthesizer) -> tuple[list[str], list[str]]:
+    """Returns the columns whose fidelity and privacy are worth measuring, and names that are left out.
+
+    Of interactions neither ids tell anything of a row, nor texts that name nearly every user or item as an
+    id does, such as titles. Of other rows all columns count.
+
+    Args:
+      synthesizer: a fitted one.
+    """
+    names = list(synthesizer.spec.names)
+    if not isinstance(synthesizer, InteractionSynthesizer):
+        return names, []
+    layout, spec = synthesizer.layout, synthesizer.spec
+    owners = dict.fromkeys(layout.user_features, len(synthesizer.user_ids()))
+    owners |= dict.fromkeys(layout.item_features, len(synthesizer.item_ids()))
+    naming = [
+        name
+        for name, count in owners.items()
+        if spec[name].dtype == "bytes" and len(spec[name].categories) > _NAMING * count
+    ]
+    left_out = {*synthesizer.id_columns(), *naming}
+    return [name for name in names if name not in left_out], naming
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,7 @@ from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.evaluation import bootstrap
 from tfrs_augment.evaluation.coded_tables import code_tables, draw, row_codes, rows_of
 from tfrs_augment.evaluation.distances import RowDistances
-from tfrs_augment.evaluation.rank_statistics import auc
+from tfrs_augment.rank_statistics import auc
 
 IDEALS = {"closer_to_train": 0.5, "copies": 0.0, "neighbour_ratio": 0.0, "membership_auc": 0.5}
 

@@ -15,7 +15,7 @@ from tfrs_augment.errors import (
     close_matches,
 )
 from tfrs_augment.evaluation.coded_tables import Coded, CodedTables
-from tfrs_augment.evaluation.rank_statistics import auc
+from tfrs_augment.rank_statistics import auc
 
 # Trees of scikit-learn take at most 255 categories; rarer ones share the last.
 _MAX_CATEGORIES = 255

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tfrs_augment.rank_statistics import spearman
 from tfrs_augment.synthesis.pairs import Pairs
 
 LogWeights = Callable[[np.ndarray], np.ndarray]
@@ -109,23 +110,10 @@ class Watch:
         unseen = (~self._seen).sum(axis=1)
         random = (self._activity * self._held.sum(axis=1) / unseen).sum()
         lift = float((drawn * self._held).sum() / random)
-        correlation = _rank_correlation(drawn.sum(axis=0), self._popularity)
+        # NaN where all are alike: that keeps no popularity.
+        correlation = float(np.nan_to_num(spearman(drawn.sum(axis=0), self._popularity)))
         return {
             "lift": lift,
             "popularity_correlation": correlation,
             "measure": lift * max(correlation, 0.0),
         }
-
-
-def _rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's, with mean ranks of ties; 0 where one is constant."""
-    ranks = [_mean_ranks(values) for values in (first, second)]
-    if any(np.ptp(rank) == 0 for rank in ranks):
-        return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
-
-
-def _mean_ranks(values: np.ndarray) -> np.ndarray:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2.0)[place]

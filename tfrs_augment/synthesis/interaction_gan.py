@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfrs_augment.errors import InvalidArgumentError, UnknownFeatureError, close_matches
-from tfrs_augment.synthesis import training
+from tfrs_augment.errors import UnknownFeatureError, close_matches
+from tfrs_augment.synthesis import networks, training
 from tfrs_augment.synthesis.embeddings import Embeddings, train_two_tower
 from tfrs_augment.synthesis.events import under
 from tfrs_augment.synthesis.expectation import Watch, popularity_shift
@@ -123,25 +124,18 @@ class InteractionGAN(InteractionSynthesizer):
         self.privacy = DifferentialPrivacy.of(self.privacy)
         self._schedule()
         check_training(self)
-        positive = ("noise_dim", "hidden", "critic_steps", "batch_size", "noise_samples")
-        for name in (*positive, "embedding_steps"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise InvalidArgumentError(
-                    f"`{name}` must be an integer of at least 1. Received: {name}={value!r}."
-                )
-        if not self.temperature > 0:
-            raise InvalidArgumentError(
-                f"`temperature` must be above 0. Received: temperature={self.temperature}."
-            )
-        if not self.sharpness > 0:
-            raise InvalidArgumentError(
-                f"`sharpness` must be above 0. Received: sharpness={self.sharpness}."
-            )
-        if not 0 <= self.training_power <= 1:
-            raise InvalidArgumentError(
-                f"`training_power` must be in [0, 1]. Received: training_power={self.training_power}."
-            )
+        whole = ("noise_dim", "hidden", "critic_steps", "batch_size", "noise_samples")
+        networks.check_integers(
+            "InteractionGAN", {name: getattr(self, name) for name in (*whole, "embedding_steps")}
+        )
+        networks.check_numbers(
+            "InteractionGAN",
+            {
+                "temperature": (self.temperature, 1e-9, math.inf),
+                "sharpness": (self.sharpness, 1e-9, math.inf),
+                "training_power": (self.training_power, 0.0, 1.0),
+            },
+        )
 
     def get_config(self) -> dict[str, Any]:
         """The arguments as JSON values; `type(self)(**config)` is an unfitted copy."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfrs_augment.errors import InvalidArgumentError
+from tfrs_augment.synthesis import networks
 from tfrs_augment.synthesis.factorization_model import fit_factors
 from tfrs_augment.synthesis.identity import identity_of
 from tfrs_augment.synthesis.interactions import InteractionSynthesizer
@@ -37,11 +38,9 @@ class PopularitySampler(InteractionSynthesizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0.0 <= self.popularity_power <= 2.0:
-            raise InvalidArgumentError(
-                "`popularity_power` must be in [0, 2]. Received: "
-                f"popularity_power={self.popularity_power}."
-            )
+        networks.check_numbers(
+            "PopularitySampler", {"popularity_power": (self.popularity_power, 0.0, 2.0)}
+        )
 
     def _fit_pairs(self, pairs: Pairs, *, progress: bool, callbacks: Sequence[Any]) -> None:
         self._log_popularity = log_popularity(pairs, smoothing=0.0)
@@ -105,11 +104,10 @@ class FactorizationSampler(InteractionSynthesizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._schedule()
-        for name in ("prior", "sharpness"):
-            if not getattr(self, name) >= 0:
-                raise InvalidArgumentError(
-                    f"`{name}` must be 0 or more. Received: {name}={getattr(self, name)}."
-                )
+        networks.check_numbers(
+            "FactorizationSampler",
+            {name: (getattr(self, name), 0.0, math.inf) for name in ("prior", "sharpness")},
+        )
         check_training(self)
 
     def _schedule(self) -> Schedule:
@@ -154,18 +152,13 @@ def check_training(synthesizer: Any) -> None:
     Raises:
       InvalidArgumentError: one breaks its rule.
     """
-    for name in ("embedding_dim", "max_softmax_items", "sampled_items"):
-        value = getattr(synthesizer, name)
-        if not isinstance(value, int) or value < 1:
-            raise InvalidArgumentError(
-                f"`{name}` must be an integer of at least 1. Received: {name}={value!r}."
-            )
-    if not synthesizer.learning_rate > 0:
-        raise InvalidArgumentError(
-            f"`learning_rate` must be above 0. Received: learning_rate={synthesizer.learning_rate}."
-        )
-    if not 0 < synthesizer.validation_share <= 0.5:
-        raise InvalidArgumentError(
-            "`validation_share` must be in (0, 0.5]. Received: "
-            f"validation_share={synthesizer.validation_share}."
-        )
+    name = type(synthesizer).__name__
+    whole = ("embedding_dim", "max_softmax_items", "sampled_items")
+    networks.check_integers(name, {n: getattr(synthesizer, n) for n in whole})
+    networks.check_numbers(
+        name,
+        {
+            "learning_rate": (synthesizer.learning_rate, 1e-9, math.inf),
+            "validation_share": (synthesizer.validation_share, 1e-9, 0.5),
+        },
+    )

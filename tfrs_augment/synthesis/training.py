@@ -12,6 +12,7 @@ import tf_keras
 import tqdm
 
 from tfrs_augment.errors import InvalidArgumentError
+from tfrs_augment.synthesis import networks
 
 History = dict[str, list[float]]
 
@@ -34,12 +35,8 @@ class Schedule:
     checkpoint_dir: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "validate_every", "patience"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise InvalidArgumentError(
-                    f"`{name}` must be an integer of at least 1. Received: "
-                    f"{name}={getattr(self, name)!r}."
-                )
+        whole = ("steps", "validate_every", "patience")
+        networks.check_integers("Schedule", {name: getattr(self, name) for name in whole})
 
 
 def run(

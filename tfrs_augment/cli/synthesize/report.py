@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
     Table = Mapping[str, np.ndarray]
 
-_NAMING = 0.5
-"""Different values for each user or item above which a text is taken for a name of it."""
-
 _EXAMPLES = """\
   tfrs-augment synthesize report --synthesizer shop.npz --input 'train/*' --holdout 'test/*' \\
       --output report
@@ -123,27 +120,16 @@ def main(arguments: argparse.Namespace, _: Sequence[str]) -> int:
 
 
 def _columns(synthesizer: Synthesizer) -> list[str]:
-    """The columns to measure: all but the ids, and texts that name a user or an item as an id does."""
-    from tfrs_augment.synthesis import InteractionSynthesizer
+    """The columns to measure; those that are left out are said."""
+    from tfrs_augment.evaluation import telling_columns
 
-    spec = synthesizer.spec
-    if not isinstance(synthesizer, InteractionSynthesizer):
-        return list(spec.names)
-    layout = synthesizer.layout
-    owners = {name: len(synthesizer.user_ids()) for name in layout.user_features}
-    owners |= {name: len(synthesizer.item_ids()) for name in layout.item_features}
-    names = [
-        name
-        for name, count in owners.items()
-        if spec[name].dtype == "bytes" and len(spec[name].categories) > _NAMING * count
-    ]
-    if names:
+    columns, naming = telling_columns(synthesizer)
+    if naming:
         options.say(
-            f"not measured, for nearly every user or item has a value of its own: {', '.join(names)}; "
+            f"not measured, for nearly every user or item has a value of its own: {', '.join(naming)}; "
             "--columns names what is"
         )
-    left_out = {*synthesizer.id_columns(), *names}
-    return [name for name in spec.names if name not in left_out]
+    return columns
 
 
 def _measure_tables(arguments, columns, real, synthetic, holdout) -> tuple[Fidelity, Privacy]:
