@@ -71,7 +71,8 @@ th:first-child,td.words,th.words{text-align:left}
 caption:has(+tbody){color:var(--text);font-size:1.05rem;font-weight:700;padding-top:.8rem}
 thead th{color:var(--muted);font-weight:600;vertical-align:bottom}
 tbody th{font-weight:500}
-tbody th[scope=row]{position:sticky;left:0;background:var(--page);white-space:normal;min-width:7rem}
+tbody th[scope=row]{position:sticky;left:0;background:var(--page);white-space:normal;
+ overflow-wrap:break-word;min-width:7rem}
 th[scope=rowgroup]{background:var(--card);font-weight:700;text-align:left}
 td.wrap,th.wrap{white-space:normal;text-align:left;overflow-wrap:anywhere;min-width:9rem}
 .helps{color:var(--helps);font-weight:650}
