@@ -58,7 +58,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             "findings": [finding.to_dict() for finding in findings],
         }
         files.write_json(files.join(validation.uri, VALIDATION), document)
-        verdict = "blessed" if not refused else f"refused for {len(refused)} of {len(findings)} findings"
+        verdict = (
+            "blessed" if not refused else f"refused for {len(refused)} of {len(findings)} findings"
+        )
         title = f"Augmented examples: {verdict}"
         io_utils.write_string_file(files.join(validation.uri, PAGE), page(findings, title))
         validation.set_int_custom_property("refusals", len(refused))
