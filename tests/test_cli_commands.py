@@ -7,6 +7,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -188,6 +189,8 @@ def test_ctrl_c_in_the_middle_of_a_job(capsys, monkeypatch, tmp_path):
 
     def interrupted(*_, **__):
         os.kill(os.getpid(), signal.SIGINT)
+        # Another thread may have got it, and Python tells this one a moment later.
+        time.sleep(30)
 
     monkeypatch.setattr(blocks.BlockAugmenter, "augment", interrupted)
     out = tmp_path / "out"
