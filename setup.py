@@ -48,6 +48,8 @@ setuptools.setup(
     python_requires=">=3.10,<3.14",
     install_requires=[
         "apache-beam>=2.74,<2.78",
+        # Functions for the processes of a comparison; Beam has one of its own, for itself.
+        "cloudpickle>=2.2",
         # Beam's TFRecord IO computes its checksums with it and does not ask for it.
         "google-crc32c>=1.5",
         # The MovieLens builder of TensorFlow Datasets imports it and does not ask for it.
@@ -69,6 +71,8 @@ setuptools.setup(
         "dev": [
             # Private fits are tested with it; it asks for attrs below 24.
             "dp-accounting>=0.6",
+            # Searches are tested with it.
+            "optuna>=4.0",
             # policy.apply takes DataFrames, and is tested with them.
             "pandas>=1.5",
             "pytest>=8.0",
@@ -81,6 +85,8 @@ setuptools.setup(
         ],
         # Reading and showing pictures, for ops on images.
         "images": ["pillow>=10.0"],
+        # Drawing the candidates of a search, and keeping its study.
+        "search": ["optuna>=4.0"],
         # Private fits; fitting regressions and judging rows by a boosted tree. Sampling from a file needs
         # neither.
         "synthesis": ["dp-accounting>=0.6", "scikit-learn>=1.4"],

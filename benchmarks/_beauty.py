@@ -26,7 +26,7 @@ from tfrs_augment.evaluation import (
     development_histories,
     split_histories,
 )
-from tfrs_augment.evaluation.references import ease, popularity
+from tfrs_augment.evaluation.comparing.references import ease, popularity
 from tfrs_augment.towers import SequentialTwoTower, mean_oov
 
 BASELINE = "logQ + mean-OOV"

@@ -27,9 +27,9 @@ import tempfile
 import _common
 import numpy as np
 
-from tfrs_augment.evaluation.off_policy_evaluation import off_policy
-from tfrs_augment.evaluation.off_policy_rewards import fit_rewards
-from tfrs_augment.evaluation.sequential import FIRST_LOOK, look_at_each
+from tfrs_augment.evaluation.online.off_policy_evaluation import off_policy
+from tfrs_augment.evaluation.online.off_policy_rewards import fit_rewards
+from tfrs_augment.evaluation.online.sequential import FIRST_LOOK, look_at_each
 
 ACTIONS = {"men": 34, "women": 46}
 OTHER = {"random": "bts", "bts": "random"}

@@ -44,7 +44,7 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.preprocessing.image import ImageDataGenerator
 
-from tfrs_augment.evaluation import bootstrap
+from tfrs_augment.evaluation.statistics import bootstrap
 
 NONE, DEFAULT = "none", "default policy"
 GENERATOR, RAND_AUGMENT = "ImageDataGenerator", "RandAugment"

@@ -36,8 +36,9 @@ import tfrs_augment as aug  # isort: skip  Before TensorFlow: it asks for Keras 
 import tf_keras
 
 from tfrs_augment.datasets import Interactions
-from tfrs_augment.evaluation import Split, bootstrap, development_split, split
-from tfrs_augment.evaluation.slices import Slices
+from tfrs_augment.evaluation import Split, development_split, split
+from tfrs_augment.evaluation.measuring.slices import Slices
+from tfrs_augment.evaluation.statistics import bootstrap
 from tfrs_augment.towers import Ranking
 
 EPOCHS, BATCH, PATIENCE, COPIES = 30, 1024, 3, 2

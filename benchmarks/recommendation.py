@@ -34,8 +34,8 @@ import tfrs_augment as aug
 from tfrs_augment.datasets import Interactions
 from tfrs_augment.datasets.interactions import columns_to_tensors, take_column
 from tfrs_augment.evaluation import Arm, Protocol, Report, compare
-from tfrs_augment.evaluation.report import METRICS
-from tfrs_augment.evaluation.slices import MAIN_SLICES
+from tfrs_augment.evaluation.measuring.slices import MAIN_SLICES
+from tfrs_augment.evaluation.reporting.report import METRICS
 from tfrs_augment.towers import TwoTower, mean_oov
 
 # What --tune compares: dropout of the towers without a policy, and policies by their rates, of which

@@ -15,6 +15,7 @@ from tfrs_augment.components import lanes
 _MODULES = {
     "AugmentationValidator": "validator.component",
     "Augmenter": "augmenter.component",
+    "LatestGuardedReport": "augmenter.resolver",
     "SynthesizerTrainer": "synthesizer.component",
     "augment_examples": "augmenter.function",
 }

@@ -17,7 +17,7 @@ def test_shown_output_is_real(tmp_path, monkeypatch, capsys):
     text = DOCS.read_text(encoding="utf-8")
     exec(compile(re.search(r"```python\n(.*?)```", text, re.DOTALL)[1], str(DOCS), "exec"), {})
     shown = re.findall(r"```console\n\$ (tfrs-augment .*?)\n(.*?)\n```", text, re.DOTALL)
-    assert len(shown) == 8
+    assert len(shown) == 10
     for command, expected in shown:
         code = cli.main([*shlex.split(command)[1:]])
         out = capsys.readouterr().out

@@ -19,8 +19,10 @@ _keras.require_keras_2()
 
 # Public name -> the module it is in, relative to the package, or "" for a module of that name.
 _PUBLIC = {
+    "adaptive": "",
     "beam": "",
     "datasets": "",
+    "drift": "",
     "errors": "",
     "evaluation": "",
     "features": "",
@@ -32,9 +34,11 @@ _PUBLIC = {
     "presets": "",
     "rng": "",
     "schema": "",
+    "search": "",
     "synthesis": "",
     "tasks": "",
     "text": "",
+    "AdaptivePolicy": "adaptive",
     "AugmentError": "errors",
     "AugmentationPolicy": "policy",
     "plot_augmentations": "plots",

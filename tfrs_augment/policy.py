@@ -23,6 +23,12 @@ from tfrs_augment.schema import Schema
 
 FORMAT_VERSION = 1
 
+TRAINING_ONLY = (
+    "An AdaptivePolicy chooses its arm while a model trains (aug.wrap, model.fit). Elsewhere use the arm "
+    "that it settled on: aug.adaptive.freeze(callback), a policy like any other."
+)
+"""Why an adaptive policy is refused where nothing trains, and what to do."""
+
 
 @dataclasses.dataclass(frozen=True)
 class AugmentationPolicy(JsonFile):
@@ -243,6 +249,10 @@ class AugmentationPolicy(JsonFile):
             rule; the message says where.
         """
         known = ("format_version", "seed", "key_features", "ops")
+        if isinstance(config, Mapping) and "arms" in config:
+            raise InvalidArgumentError(
+                f"A {cls.json_name} must have no `arms`: this is an adaptive policy. {TRAINING_ONLY}"
+            )
         entries = check_document(config, cls.json_name, known, "ops", FORMAT_VERSION)
         ops = [op_from_config(entry, f"ops[{i}]") for i, entry in enumerate(entries)]
         return cls(ops, seed=config.get("seed", 0), key_features=config.get("key_features", ()))

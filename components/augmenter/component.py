@@ -30,6 +30,9 @@ class AugmenterSpec(component_spec.ComponentSpec):
         "num_synthetic": component_spec.ExecutionParameter(type=int),
         "include_originals": component_spec.ExecutionParameter(type=int),
         "provenance": component_spec.ExecutionParameter(type=int),
+        "drift_threshold": component_spec.ExecutionParameter(type=float, optional=True),
+        "drift_columns": component_spec.ExecutionParameter(type=str, optional=True),
+        "adapt": component_spec.ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
@@ -41,6 +44,9 @@ class AugmenterSpec(component_spec.ComponentSpec):
             type=standard_artifacts.Model, optional=True
         ),
         "fitted": component_spec.ChannelParameter(type=simple_artifacts.Statistics, optional=True),
+        "reference": component_spec.ChannelParameter(
+            type=simple_artifacts.Statistics, optional=True
+        ),
     }
     OUTPUTS = {
         "augmented_examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
@@ -57,10 +63,14 @@ class Augmenter(base_beam_component.BaseBeamComponent):
     Outputs:
       augmented_examples: Examples. The rows of `splits` and their augmented copies, which carry
         `aug/parent_key`, `aug/draw`, `aug/policy` and `sample_weight`; the other splits byte for byte. Custom
-        properties `augmentation_policy` (JSON) and `augmentation_fingerprint`.
+        properties `augmentation_policy` (JSON) and `augmentation_fingerprint`; with `drift_threshold` also
+        `adapted` (0 or 1) and, with a `reference`, `drift` (the largest one, corrected for chance).
       augmentation_report: Statistics, a folder. `report.json` with counts; `fitted.json`, the fitted
         statistics of the policy, if any; for each of `splits` a folder `Split-NAME` with `manifest.json`,
-        `item_counts.json`, and `rejected-*.jsonl`, the records that could not be used.
+        `item_counts.json`, and `rejected-*.jsonl`, the records that could not be used. With
+        `drift_threshold` that of the first of `splits` holds `drift.json`, `statistics.json` and, where the
+        policy is no longer the one given, `adapted_policy.json`. Its custom properties are the counts, and
+        those of drift.
 
     Args:
       examples: channel of Examples of FORMAT_TF_EXAMPLE or FORMAT_TF_SEQUENCE_EXAMPLE.
@@ -71,12 +81,21 @@ class Augmenter(base_beam_component.BaseBeamComponent):
       synthesizer: channel of a Model of a SynthesizerTrainer, for `num_synthetic`.
       fitted: channel of Statistics with a `fitted.json`, as `augmentation_report` is one and `tfrs-augment
         fit` writes it. Default: what the ops need is fitted on the first of `splits`.
+      reference: channel of Statistics, an Augmenter's earlier `augmentation_report`, which a Resolver with
+        `LatestGuardedReport` finds. Default: the rows are compared with nothing.
       splits: which splits are augmented. Default: ["train"].
       copies: augmented rows a source row. Default: 1.
       balance: an `aug.beam.Balance`, a dict of its arguments, or the name of its feature.
       num_synthetic: how many synthesized rows are added to the first of `splits`. Default: 0.
       include_originals: whether the source rows are written too. Default: True.
       provenance: whether augmented rows tell where they come from. Default: True.
+      drift_threshold: above which drift of the first of `splits` the policy is adapted, see
+        `aug.beam.DriftGuard`. Without a `reference` statistics are written alone. Default: no drift is
+        measured.
+      drift_columns: the features that are compared. Default: those of the reference, else of the policy.
+      adapt: the import path "module:function" of what gives the policy to go on with at a drift, called as
+        `adapt(policy, drifts, files)`. It must be importable where the executor runs. Default: the policy
+        stays, fitted anew.
 
     Raises:
       InvalidArgumentError: an argument breaks its rule.
@@ -97,12 +116,16 @@ class Augmenter(base_beam_component.BaseBeamComponent):
         statistics: types.BaseChannel | None = None,
         synthesizer: types.BaseChannel | None = None,
         fitted: types.BaseChannel | None = None,
+        reference: types.BaseChannel | None = None,
         splits: Sequence[str] = ("train",),
         copies: int = 1,
         balance: Balance | Mapping[str, Any] | str | None = None,
         num_synthetic: int = 0,
         include_originals: bool = True,
         provenance: bool = True,
+        drift_threshold: float | None = None,
+        drift_columns: Sequence[str] | None = None,
+        adapt: str | None = None,
     ):
         text = parameters.policy_text(policy)
         check_arguments(AugmentationPolicy.from_json(text), copies, include_originals)
@@ -116,6 +139,7 @@ class Augmenter(base_beam_component.BaseBeamComponent):
                 "`num_synthetic` above 0 and the channel `synthesizer` go together. Received: "
                 f"num_synthetic={num_synthetic}, synthesizer={synthesizer!r}."
             )
+        parameters.check_drift(reference, drift_threshold, drift_columns, adapt)
         super().__init__(
             spec=AugmenterSpec(
                 examples=examples,
@@ -123,6 +147,7 @@ class Augmenter(base_beam_component.BaseBeamComponent):
                 statistics=statistics,
                 synthesizer=synthesizer,
                 fitted=fitted,
+                reference=reference,
                 policy=text,
                 splits=names_text("splits", splits),
                 copies=copies,
@@ -130,6 +155,9 @@ class Augmenter(base_beam_component.BaseBeamComponent):
                 num_synthetic=num_synthetic,
                 include_originals=int(include_originals),
                 provenance=int(provenance),
+                drift_threshold=None if drift_threshold is None else float(drift_threshold),
+                drift_columns=drift_columns and names_text("drift_columns", drift_columns),
+                adapt=adapt,
                 augmented_examples=types.Channel(type=standard_artifacts.Examples),
                 augmentation_report=types.Channel(type=simple_artifacts.Statistics),
             )

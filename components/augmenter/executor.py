@@ -12,11 +12,12 @@ from tfx.types import artifact
 from tfx.utils import io_utils
 
 from tfrs_augment import beam
-from tfrs_augment.beam import files
+from tfrs_augment.beam import DriftGuard, files
 from tfrs_augment.beam.publishing import FITTED
 from tfrs_augment.components import examples as artifacts
 from tfrs_augment.components import schemas
 from tfrs_augment.components.augmenter import parameters
+from tfrs_augment.components.augmenter.resolver import ADAPTED_PROPERTY
 from tfrs_augment.components.synthesizer.files import SYNTHESIZER
 from tfrs_augment.ops import FittedState
 from tfrs_augment.policy import AugmentationPolicy
@@ -25,6 +26,7 @@ from tfrs_augment.schema import Schema
 REPORT = "report.json"
 POLICY_PROPERTY = "augmentation_policy"
 FINGERPRINT_PROPERTY = "augmentation_fingerprint"
+DRIFT_PROPERTY = "drift"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -48,8 +50,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if (fitted := artifacts.single(input_dict, "fitted")) is not None:
             policy = policy.with_fitted(FittedState.load(files.join(fitted.uri, FITTED)))
         schema = _schema(input_dict, policy, splits[0], payload)
-        # Rows beside those of the first split alone.
-        added: dict[str, Any] = {}
+        # What the first split has beside the others.
+        added: dict[str, Any] = {"drift": _guard(input_dict, splits[0], exec_properties)}
         if (synthesizer := artifacts.single(input_dict, "synthesizer")) is not None:
             added["synthesizer"] = files.join(synthesizer.uri, SYNTHESIZER)
             added["num_synthetic"] = exec_properties["num_synthetic"]
@@ -71,10 +73,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 beam_args=self._beam_pipeline_args,
                 **added,
             )
-            added = {}
-            if policy.missing_requirements():
+            if added["drift"] is not None or policy.missing_requirements():
                 # Of the first split alone: what is learnt from one must not leak from another.
-                policy = policy.with_fitted(FittedState.load(files.join(folder, FITTED)))
+                policy = _used(manifests[split], folder)
+            added = {"drift": None}
         copied = [split for split in known if split not in splits]
         for split in copied:
             artifacts.copy_split(source, target, split)
@@ -89,11 +91,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 "counts": counts,
                 "splits": {split: manifest["counts"] for split, manifest in manifests.items()},
                 "copied_splits": copied,
+                "drift": manifests[splits[0]]["drift"],
             },
         )
         for name, count in counts.items():
             report.set_int_custom_property(name, count)
         for described in (target, report):
+            _describe_drift(described, manifests[splits[0]]["drift"])
             described.set_string_custom_property(FINGERPRINT_PROPERTY, policy.fingerprint)
         target.set_string_custom_property(POLICY_PROPERTY, policy.to_json())
 
@@ -143,6 +147,41 @@ def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
         for name, count in part.items():
             sums[name] = sums.get(name, 0) + count
     return sums
+
+
+def _guard(
+    input_dict: Mapping[str, Sequence[artifact.Artifact]],
+    split: str,
+    exec_properties: Mapping[str, Any],
+) -> DriftGuard | None:
+    """The guard of the first split, if drift is to be measured."""
+    if (threshold := exec_properties.get("drift_threshold")) is None:
+        return None
+    reference = artifacts.single(input_dict, "reference")
+    columns = exec_properties.get("drift_columns")
+    return DriftGuard(
+        None if reference is None else files.join(reference.uri, f"Split-{split}"),
+        threshold=threshold,
+        columns=json.loads(columns) if columns else None,
+        adapt=exec_properties.get("adapt") or None,
+    )
+
+
+def _used(manifest: Mapping[str, Any], folder: str) -> AugmentationPolicy:
+    """The policy that a split was augmented with, and its fitted statistics."""
+    policy = AugmentationPolicy.from_config(manifest["policy"])
+    if FITTED not in manifest["files"]:
+        return policy
+    return policy.with_fitted(FittedState.load(files.join(folder, FITTED)))
+
+
+def _describe_drift(described: artifact.Artifact, drift: Mapping[str, Any] | None) -> None:
+    """Sets the properties by which ML Metadata can be asked for drift."""
+    if drift is None:
+        return
+    described.set_int_custom_property(ADAPTED_PROPERTY, int(drift["adapted"]))
+    if drift["columns"]:
+        described.set_float_custom_property(DRIFT_PROPERTY, drift["columns"][0]["excess"])
 
 
 def _schema(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfrs_augment.beam import Balance
+from tfrs_augment.beam import Balance, DriftGuard
+from tfrs_augment.beam.guard import split_path
 from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.policy import AugmentationPolicy
 
@@ -27,7 +28,7 @@ def load_policy(policy: AugmentationPolicy | str | os.PathLike[str]) -> Augmenta
         return AugmentationPolicy.load(os.fspath(policy))
     raise InvalidArgumentError(
         "`policy` must be an AugmentationPolicy, JSON text, or the path of a JSON file. "
-        f"Received: policy={policy!r}."
+        f"Received: policy={policy!r}. {getattr(policy, 'training_only', '')}".rstrip()
     )
 
 
@@ -71,3 +72,24 @@ def balance_text(balance: Balance | Mapping[str, Any] | str | None) -> str:
     """The fields of a balance as JSON text; "" for none."""
     loaded = load_balance(balance)
     return "" if loaded is None else json.dumps(dataclasses.asdict(loaded))
+
+
+def check_drift(
+    reference: Any, threshold: float | None, columns: Sequence[str] | None, adapt: str | None
+) -> None:
+    """Checks what the Augmenter is told of drift.
+
+    Raises:
+      InvalidArgumentError: an argument breaks its rule, or is given without a threshold.
+    """
+    if threshold is None:
+        if (reference, columns, adapt) != (None, None, None):
+            raise InvalidArgumentError(
+                "`reference`, `drift_columns` and `adapt` go with a `drift_threshold`. Received: "
+                f"reference={reference!r}, drift_columns={columns!r}, adapt={adapt!r}."
+            )
+        return
+    DriftGuard(threshold=threshold, columns=columns)
+    # Its module may be there only where the executor runs.
+    if adapt is not None:
+        split_path(adapt)

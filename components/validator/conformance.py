@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, path_pb2, schema_pb2, statistics_pb2
 
+from tfrs_augment import drift
 from tfrs_augment.beam.blocks import WEIGHT
 from tfrs_augment.beam.synthetic import JOB_FEATURES
 from tfrs_augment.components.validator.findings import Finding, Thresholds
@@ -142,7 +143,7 @@ def _largest_gap(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> f
     below, above = (
         [_share(points, *part, side) for part in (first, second)] for side in ("left", "right")
     )
-    return float(max(np.abs(below[0] - below[1]).max(), np.abs(above[0] - above[1]).max()))
+    return max(drift.largest_gap(*below), drift.largest_gap(*above))
 
 
 def _share(points: np.ndarray, ends: np.ndarray, shares: np.ndarray, side: str) -> np.ndarray:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfrs_augment.errors import InvalidArgumentError, close_matches
-from tfrs_augment.evaluation.pages import frame
-from tfrs_augment.evaluation.pages.markup import tag
+from tfrs_augment.evaluation.reporting.pages import frame
+from tfrs_augment.evaluation.reporting.pages.markup import tag
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,9 @@ import tensorflow as tf
 from tfrs_augment.components.validator.findings import Finding, Thresholds
 from tfrs_augment.components.validator.rows import serialized
 from tfrs_augment.errors import DataError
-from tfrs_augment.evaluation import bootstrap, rank
-from tfrs_augment.evaluation.metrics import Seen
+from tfrs_augment.evaluation import rank
+from tfrs_augment.evaluation.measuring.metrics import Seen
+from tfrs_augment.evaluation.statistics import bootstrap
 from tfrs_augment.schema import Schema
 
 QUERY, CANDIDATE, SCORE = "query_embedding", "candidate_embedding", "serving_default"

@@ -330,6 +330,52 @@ def test_fitted_statistics_of_another_augmenter_are_used(tmp_path, source):
     assert len(pipelines.read(made, "train")) == TRAIN
 
 
+def test_a_later_run_is_compared_with_the_one_before(tmp_path):
+    from tfx import v1 as tfx
+    from tfx.types.experimental import simple_artifacts
+
+    from tfrs_augment.components import Augmenter, LatestGuardedReport
+
+    def run_once():
+        gen = pipelines.example_gen(tmp_path / "in")
+        previous = tfx.dsl.Resolver(
+            strategy_class=LatestGuardedReport,
+            reference=tfx.dsl.Channel(
+                type=simple_artifacts.Statistics,
+                producer_component_id="Augmenter",
+                output_key="augmentation_report",
+            ),
+        ).with_id("PreviousReport")
+        augmenter = Augmenter(
+            gen.outputs["examples"],
+            POLICY,
+            reference=previous.outputs["reference"],
+            drift_threshold=0.1,
+        )
+        store = pipelines.run(tmp_path, [gen, previous, augmenter])
+        report = store.output("Augmenter", "augmentation_report")
+        document = json.loads((pathlib.Path(report.uri) / "report.json").read_text())
+        return report.custom_properties, document
+
+    pipelines.write_source(tmp_path / "in", span=1, train=400, evaluated=100)
+    properties, first = run_once()
+    assert properties["adapted"].int_value == 0 and "drift" not in properties
+    properties, second = run_once()
+    assert (properties["adapted"].int_value, properties["drift"].double_value) == (0, 0.0)
+    assert second["fingerprint"] == first["fingerprint"]
+    # A new span, in which all are older.
+    moved = [rows.row(i) for i in range(400)]
+    older = [rows.example(**{**row, "age": [row["age"][0] + 30.0]}) for row in moved]
+    place = tmp_path / "in" / "span-2" / "version-1"
+    rows.write(place / "train" / "a.gz", older, "GZIP")
+    rows.write(place / "eval" / "a.gz", older[:100], "GZIP")
+    properties, third = run_once()
+    assert properties["adapted"].int_value == 1
+    assert properties["drift"].double_value == pytest.approx(0.57, abs=0.01)
+    assert third["drift"]["drifted"] == ["age"]
+    assert third["fingerprint"] != first["fingerprint"]
+
+
 KILLED = """
 import os, pathlib, sys
 from tests.components import pipelines, test_augmenter

@@ -36,7 +36,7 @@ def examples(folder: pathlib.Path, *, splits=("train", "eval"), count: int = 20,
     return made
 
 
-def augment(folder: pathlib.Path, given: list, **properties):
+def augment(folder: pathlib.Path, given: list, *, reference=None, **properties):
     """Runs the Augmenter's executor; returns its two artifacts."""
     from tfx.types import standard_artifacts
     from tfx.types.experimental import simple_artifacts
@@ -47,7 +47,7 @@ def augment(folder: pathlib.Path, given: list, **properties):
     made.uri, report.uri = str(folder / "made"), str(folder / "report")
     executor = Executor()
     executor.Do(
-        {"examples": given},
+        {"examples": given, "reference": [] if reference is None else [reference]},
         {"augmented_examples": [made], "augmentation_report": [report]},
         {
             "policy": SIMPLE.to_json(),
@@ -166,3 +166,112 @@ def test_loss_of_quality_is_judged_beside_chance():
         "recall@10", one, hits, users, Thresholds(max_quality_loss=0.01), higher_is_better=True
     )
     assert chance.value > 0.01 and chance.passed and "may be chance" in chance.note
+
+
+def drifting(folder: pathlib.Path, *, shift: float):
+    """An Examples artifact whose ages are moved."""
+    from tfx.types import standard_artifacts
+
+    made = standard_artifacts.Examples()
+    made.uri = str(folder)
+    made.split_names = '["train", "eval"]'
+    for split in ("train", "eval"):
+        moved = [rows.row(i) for i in range(300)]
+        serialized = [rows.example(**{**row, "age": [row["age"][0] + shift]}) for row in moved]
+        rows.write(folder / f"Split-{split}" / "data.gz", serialized, "GZIP")
+    return made
+
+
+def weaker(policy, drifts, files):
+    """An `adapt` of the tests below."""
+    assert drifts[0].name == "age" and files[0].endswith("data.gz")
+    ops = [aug.ops.IdDropout("movie_id", rate=0.125), policy.ops[-1]]
+    return aug.AugmentationPolicy(ops, key_features=policy.key_features)
+
+
+def test_drift_is_measured_described_and_adapted_to(tmp_path):
+    guarded = {
+        "policy": POLICY.to_json(),
+        "splits": '["train", "eval"]',
+        "drift_threshold": 0.1,
+        "adapt": "tests.components.test_executors:weaker",
+    }
+    made, report = augment(tmp_path / "a", [drifting(tmp_path / "1", shift=0.0)], **guarded)
+    assert made.get_int_custom_property("adapted") == 0
+    assert not report.has_custom_property("drift")
+    fingerprint = made.get_string_custom_property("augmentation_fingerprint")
+    made, again = augment(
+        tmp_path / "b", [drifting(tmp_path / "2", shift=0.25)], reference=report, **guarded
+    )
+    # As before, by the statistics of before.
+    assert (made.get_int_custom_property("adapted"), fingerprint) == (
+        0,
+        made.get_string_custom_property("augmentation_fingerprint"),
+    )
+    assert 0 <= again.get_float_custom_property("drift") < 0.1
+    made, third = augment(
+        tmp_path / "c", [drifting(tmp_path / "3", shift=30.0)], reference=again, **guarded
+    )
+    for described in (made, third):
+        assert described.get_int_custom_property("adapted") == 1
+        assert described.get_float_custom_property("drift") == pytest.approx(0.57, abs=0.01)
+    policy = aug.AugmentationPolicy.from_json(
+        made.get_string_custom_property("augmentation_policy")
+    )
+    assert [op.rate for op in policy.ops[:1]] == [0.125] and len(policy.ops) == 2
+    document = json.loads((pathlib.Path(third.uri) / "report.json").read_text())
+    assert document["drift"]["drifted"] == ["age"]
+    assert document["fingerprint"] == made.get_string_custom_property("augmentation_fingerprint")
+    # All splits are augmented by the policy that the first has led to, none is compared but the first.
+    for split in ("train", "eval"):
+        path = pathlib.Path(third.uri) / f"Split-{split}" / "manifest.json"
+        manifest = json.loads(path.read_text())
+        assert manifest["fingerprint"] == document["fingerprint"]
+        assert (manifest["drift"] is None) == (split == "eval")
+    for name in ("drift.json", "statistics.json", "adapted_policy.json"):
+        assert (pathlib.Path(third.uri) / "Split-train" / name).exists()
+        assert not list(pathlib.Path(made.uri).rglob(name))
+
+
+def test_report_without_statistics_is_refused_as_a_reference(tmp_path):
+    given = examples(tmp_path / "in")
+    _, report = augment(tmp_path / "a", [given])
+    with pytest.raises(DataError, match=r"Split-train/statistics.json' cannot be read"):
+        augment(tmp_path / "b", [given], reference=report, drift_threshold=0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"adapt": "module:function"}, "go with a `drift_threshold`"),
+        ({"drift_columns": ["age"]}, "go with a `drift_threshold`"),
+        ({"drift_threshold": 1.5}, r"`threshold` must be in \(0, 1\]"),
+        ({"drift_threshold": 0.1, "drift_columns": "age"}, "`columns` must be a list"),
+        ({"drift_threshold": 0.1, "adapt": "module"}, 'import path "module:function"'),
+        ({"drift_threshold": 0.1, "adapt": len}, 'import path "module:function"'),
+    ],
+)
+def test_wrong_arguments_of_drift_are_refused_when_the_pipeline_is_made(arguments, message):
+    from tfx import types
+    from tfx.types import standard_artifacts
+
+    from tfrs_augment.components import Augmenter
+
+    with pytest.raises(InvalidArgumentError, match=message):
+        Augmenter(types.Channel(type=standard_artifacts.Examples), SIMPLE, **arguments)
+
+
+def test_newest_guarded_report_is_found():
+    from tfx.types.experimental import simple_artifacts
+
+    from tfrs_augment.components import LatestGuardedReport
+
+    reports = []
+    for number in (3, 1, 2, 4):
+        report = simple_artifacts.Statistics()
+        report.id = number
+        if number != 4:
+            report.set_int_custom_property("adapted", 0)
+        reports.append(report)
+    found = LatestGuardedReport().resolve_artifacts(None, {"a": reports, "b": reports[3:]})
+    assert [report.id for report in found["a"]] == [3] and found["b"] == []

@@ -37,6 +37,10 @@ _FRAME = """<!DOCTYPE html><pre id="probe"></pre>
 <script>addEventListener("message", e => {{ probe.textContent = e.data; }});</script>
 <iframe src="probe.html" style="width:{width}px;height:800px;border:0"></iframe>
 """
+_NARROWEST = 500
+_NARROW = """<!DOCTYPE html><style>body {{ margin: 0 }}</style>
+<iframe src="{page}" style="width:{width}px;height:{height}px;border:0"></iframe>
+"""
 _POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 
 
@@ -82,7 +86,13 @@ class Chromium:
     def picture(
         self, page: pathlib.Path, path: pathlib.Path, *, width: int, height: int, dark: bool = False
     ) -> None:
-        """Writes a PNG of the page."""
+        """Writes a PNG of the page; one narrower than a window may be, in a frame within it."""
+        if width < _NARROWEST:
+            around = self._folder / "narrow.html"
+            around.write_text(
+                _NARROW.format(page=page.as_uri(), width=width, height=height), encoding="utf-8"
+            )
+            page, width = around, _NARROWEST
         self._run(page, f"--screenshot={path}", width=width, height=height, dark=dark)
 
     def print(self, page: pathlib.Path, path: pathlib.Path) -> None:

@@ -12,6 +12,10 @@ USERS, ITEMS, ROWS = 60, 40, 3000
 
 @pytest.fixture(scope="session")
 def shop() -> Interactions:
+    return make_shop()
+
+
+def make_shop() -> Interactions:
     """60 users who like one of four kinds, 40 items of these kinds with falling popularity."""
     rng = np.random.default_rng(3)
     kinds = np.arange(ITEMS) % 4

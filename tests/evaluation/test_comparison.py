@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 
@@ -9,14 +10,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
+import tf_keras
 
 from tfrs_augment import evaluation
+from tfrs_augment.adaptive import AdaptivePolicy, Exp3
 from tfrs_augment.errors import InvalidArgumentError
-from tfrs_augment.evaluation import splits
-from tfrs_augment.evaluation.comparison import Arm, compare
-from tfrs_augment.evaluation.report import METRICS
-from tfrs_augment.evaluation.slices import MAIN_SLICES, SLICES
-from tfrs_augment.evaluation.training import Protocol
+from tfrs_augment.evaluation import folds
+from tfrs_augment.evaluation.comparing.comparison import Arm, compare
+from tfrs_augment.evaluation.comparing.training import Protocol, train
+from tfrs_augment.evaluation.measuring.slices import MAIN_SLICES, SLICES
+from tfrs_augment.evaluation.reporting.report import METRICS
+from tfrs_augment.evaluation.splitting import splits
 from tfrs_augment.layers.auxiliary import AuxiliaryTask
 from tfrs_augment.ops import GaussianNoise, IdDropout
 from tfrs_augment.policy import AugmentationPolicy
@@ -299,6 +303,45 @@ def test_equal_seeds_give_equal_results_and_steps_are_those_of_one_copy(shop):
     assert found.figure("copies", "all", "ndcg@10").difference != 0.0
 
 
+def test_the_validation_metric_is_in_the_logs_of_later_callbacks(shop):
+    seen = []
+
+    class Watch(tf_keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(logs.get("val_ndcg@50"))
+
+    one = _split(shop)(0)
+    protocol = dataclasses.replace(FAST, validate_every=2)
+    history = train(Tiny(one.train), one, protocol, callbacks=[Watch()])
+    assert seen == [None, *history.validation], "the second of three epochs, and the last"
+
+
+def test_strangers_of_a_fold_segments_and_a_policy_that_adapts(shop):
+    policy = AugmentationPolicy(
+        [IdDropout("user_id", rate=0.5)], key_features=("user_id", "item_id", "timestamp")
+    )
+    adaptive = AdaptivePolicy({"none": None, "policy": policy}, strategy=Exp3())
+    found = compare(
+        TwoTower,
+        {"baseline": Arm(after_fit=mean_oov), "adaptive": Arm(adaptive, after_fit=mean_oov)},
+        split=folds(shop, 2, by="user"),
+        seeds=(1,),
+        protocol=FAST,
+        progress=False,
+        segments=["kind"],
+    )
+    baseline, adapted = (found.runs[arm, 1] for arm in found.arms)
+    assert adapted.validation != baseline.validation
+    one = folds(shop, 2, by="user")(1)
+    masks = found.slices[1].masks
+    assert masks["cold_users"].all() and len(masks["all"]) == len(one.test)
+    np.testing.assert_array_equal(masks["kind=k1"], one.test.rows["kind"] == b"k1")
+    assert found.settings["split"] == "a small shop, 2 folds by user, drawn by 0"
+    # A user's features, and how popular items are, tell something; chance is some 10 of 40.
+    assert found.figure("baseline", "cold_users", "recall@10").mean > 1.1 * 10 / 40
+    assert found.settings["policies"]["adaptive"] == adaptive.get_config()
+
+
 def test_a_constant_model_scores_like_chance(shop):
     found = compare(
         Constant, {"constant": None}, split=_split(shop), seeds=(0,), protocol=FAST, progress=False
@@ -379,8 +422,11 @@ def test_a_model_without_towers_is_refused_by_name(shop):
         ({"a": None}, {"baseline": "b"}, "`baseline` must be one of `arms`. Received: 'b'"),
         ({"a": None}, {"seeds": ()}, "`seeds` must be distinct and at least one"),
         ({"a": None}, {"seeds": (1, 1)}, "`seeds` must be distinct"),
+        ({"a": None}, {"seeds": (0.5,)}, "`seeds` must be integers of 0 or more"),
+        ({"a": None}, {"seeds": (-1,)}, "`seeds` must be integers of 0 or more"),
+        ({"a": None}, {"segments": "age"}, "`segments` must be a list of names.*Write ..age"),
         ({"a": None}, {"split": None}, "either both `train` and `test`, or `split`"),
-        ({"a": "policy.json"}, {}, "must hold Arm, AugmentationPolicy or None"),
+        ({"a": "policy.json"}, {}, "must hold Arm, AugmentationPolicy, AdaptivePolicy or None"),
         ({"a": None, "b": Arm(share="c")}, {}, "`share` must name an arm that trains itself"),
     ],
 )

@@ -12,9 +12,10 @@ import pytest
 from tests.evaluation import sdmetrics_reference
 from tfrs_augment.datasets import Ragged, movielens_100k, simulated_shop
 from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError
-from tfrs_augment.evaluation import measure_fidelity, measure_interactions, similarity
-from tfrs_augment.evaluation.coded_tables import code_tables, row_codes
-from tfrs_augment.evaluation.fidelity import Score
+from tfrs_augment.evaluation import measure_fidelity, measure_interactions
+from tfrs_augment.evaluation.synthetic import similarity
+from tfrs_augment.evaluation.synthetic.coded_tables import code_tables, row_codes
+from tfrs_augment.evaluation.synthetic.fidelity import Score
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "sdmetrics.json"
 

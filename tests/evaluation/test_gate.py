@@ -11,7 +11,10 @@ import tf_keras
 
 from tfrs_augment.datasets import simulated_shop
 from tfrs_augment.errors import DataError, InvalidArgumentError
-from tfrs_augment.evaluation import Protocol, bootstrap, fit_weight, gate, mixed_rows, split
+from tfrs_augment.evaluation import Protocol, fit_weight, split
+from tfrs_augment.evaluation.comparing import mixed_rows
+from tfrs_augment.evaluation.statistics import bootstrap
+from tfrs_augment.evaluation.synthetic import gate
 from tfrs_augment.towers.two_tower import CorrectedTwoTower
 
 SHORT = Protocol(epochs=5, optimizer=lambda: tf_keras.optimizers.Adam(0.02))

@@ -7,8 +7,8 @@ import pytest
 
 from tfrs_augment.datasets.interactions import Interactions
 from tfrs_augment.errors import DataError, InvalidArgumentError
-from tfrs_augment.evaluation.histories import development_histories, split_histories
-from tfrs_augment.evaluation.slices import Slices, rank_test_rows
+from tfrs_augment.evaluation.measuring.slices import Slices, rank_test_rows
+from tfrs_augment.evaluation.splitting.histories import development_histories, split_histories
 
 ITEMS = 30
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tfrs_augment.errors import DataError, InvalidArgumentError
-from tfrs_augment.evaluation import metrics
-from tfrs_augment.evaluation.metrics import Ranks, Seen, rank, rank_scores
+from tfrs_augment.evaluation.measuring import standings
+from tfrs_augment.evaluation.measuring.metrics import Ranks, Seen, rank, rank_scores
 
 
 def slow_counts(scores, query, item, seen_pairs, corpus):
@@ -38,7 +38,7 @@ def test_ranks_agree_with_the_slow_reference(monkeypatch, block):
     pairs = {(int(q), int(i)) for q, i in zip(rng.integers(9, size=50), rng.integers(23, size=50))}
     corpus = rng.random(items) < 0.8
     seen = Seen.from_pairs(*np.array(sorted(pairs, key=lambda pair: pair[::-1])).T, queries)
-    monkeypatch.setattr(metrics, "_BLOCK_NUMBERS", block)
+    monkeypatch.setattr(standings, "_BLOCK_NUMBERS", block)
     found = rank_scores(scores, query, item, seen=seen, corpus=corpus)
     expected = [slow_counts(scores, q, i, pairs, corpus) for q, i in zip(query, item)]
     assert found.greater.tolist() == [greater for greater, _ in expected]
@@ -50,7 +50,7 @@ def test_embeddings_and_their_scores_rank_alike(monkeypatch):
     rng = np.random.default_rng(1)
     queries, candidates = rng.normal(size=(20, 8)), rng.normal(size=(300, 8))
     query, item = rng.integers(20, size=200), rng.integers(300, size=200)
-    monkeypatch.setattr(metrics, "_BLOCK_NUMBERS", 1500)
+    monkeypatch.setattr(standings, "_BLOCK_NUMBERS", 1500)
     by_embedding = rank(queries, candidates, query, item)
     by_score = rank_scores(queries @ candidates.T, query, item)
     np.testing.assert_array_equal(by_embedding.expected, by_score.expected)

@@ -13,11 +13,12 @@ import tensorflow as tf
 
 import tfrs_augment as aug
 from tests.evaluation.chromium import Chromium
-from tfrs_augment.errors import InvalidArgumentError
-from tfrs_augment.evaluation.metrics import Ranks
-from tfrs_augment.evaluation.pages import frame
-from tfrs_augment.evaluation.report import METRICS, Report, Run
-from tfrs_augment.evaluation.slices import CORPORA, MAIN_SLICES, SLICES, Slices
+from tfrs_augment.errors import DataError, InvalidArgumentError
+from tfrs_augment.evaluation.measuring.metrics import Ranks
+from tfrs_augment.evaluation.measuring.slices import CORPORA, MAIN_SLICES, SLICES, Slices
+from tfrs_augment.evaluation.reporting.pages import frame
+from tfrs_augment.evaluation.reporting.pages.report import report_page
+from tfrs_augment.evaluation.reporting.report import METRICS, Report, Run
 
 NASTY = '<script>alert("x")</script> & \'quoted\' "name"'
 ARMS = ("baseline", "policy", "shuffled", NASTY)
@@ -58,7 +59,9 @@ class Tree(html.parser.HTMLParser):
         return [element[2] for element in self.all(name)]
 
 
-def make_report(names=ARMS, /, *, seeds=(0, 1, 2), cold=True, trained=True, **settings) -> Report:
+def make_report(
+    names=ARMS, /, *, seeds=(0, 1, 2, 3, 4), cold=True, trained=True, **settings
+) -> Report:
     """A report of ranks that are drawn: "policy" finds cold items, "shuffled" finds nothing."""
     rng = np.random.default_rng(11)
     runs, slices = {}, {}
@@ -79,6 +82,21 @@ def make_report(names=ARMS, /, *, seeds=(0, 1, 2), cold=True, trained=True, **se
             watched = [0.10, 0.14, 0.15, 0.16, 0.155, 0.15] if trained else []
             runs[arm, seed] = Run(dict.fromkeys(CORPORA, ranks), loss, watched, 3, 2.0)
     return Report("a <small> shop", names[0], tuple(seeds), runs, slices, settings)
+
+
+def measured():
+    """Figures of augmented rows, with a warning, names that are code, numbers, and lists."""
+    rng = np.random.default_rng(5)
+    rows = {
+        NASTY: np.array([f"<b>{i}</b>" for i in rng.integers(0, 15, 300)]),
+        "age": rng.integers(18, 70, 300),
+        "genres": [[f"g{i}" for i in rng.integers(0, 9, 1 + n % 3)] for n in range(300)],
+    }
+    policy = aug.AugmentationPolicy(
+        [aug.ops.IdDropout(NASTY, rate=0.9), aug.ops.FeatureMask("genres", rate=0.1)],
+        key_features=["age"],
+    )
+    return aug.evaluation.measure_augmented(rows, policy, label="age")
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +125,7 @@ def options() -> dict:
             "photos": aug.plot_augmentations(photos, images, draws=2),
         },
         "strengths": {"baseline": 0.0, "policy": 0.1, "shuffled": 1.0},
+        "data": measured(),
         "histories": {"fit": {"accuracy": [0.1, 0.3], "val_accuracy": [0.1, float("nan")]}},
     }
 
@@ -179,7 +198,7 @@ def test_nothing_is_loaded_and_no_name_is_code(path, tree):
                 assert value.startswith(("#", "data:"))
     assert "<script" not in text
     assert "<movie_id>" not in text
-    assert NASTY in tree.all("strong")[-1][2]
+    assert NASTY in tree.texts("strong")
     assert tree.texts("h1") == ["Did it help? a <small> shop"]
     assert "default-src 'none'" in tree.elements[5][1]["content"]
 
@@ -229,6 +248,7 @@ def test_parts_that_are_not_there_are_left_out(tmp_path):
     ("wrong", "match"),
     [
         ({"metric": "recall@20"}, "`metric` must be one of"),
+        ({"data": {"rows": 3}}, "`data` must be what measure_augmented returned"),
         ({"strengths": {"policy": 0.1, "polcy": 0.2}}, "Did you mean"),
         ({"strengths": {"policy": 0.1}}, "at least two"),
         ({"strengths": {"policy": 0.1, "shuffled": float("nan")}}, "at least two"),
@@ -260,6 +280,75 @@ def test_colours_can_be_read_in_both_schemes():
                 assert (high + 0.05) / (low + 0.05) >= 4.5, (colour, ground)
 
 
+def test_data_of_rows_are_shown_with_their_warnings(options, tree):
+    titles = tree.texts("h2")
+    for title in ("Is it too much?", "Columns before and after", "Distributions"):
+        assert title in titles
+    found = options["data"]
+    assert {warning.name for warning in found.warnings} >= {"drift", "changed_cells"}
+    shown = " ".join(tree.texts("li"))
+    for warning in found.warnings:
+        assert warning.message in shown
+        assert f"{warning.number:.3g}, limit {warning.threshold:.3g}" in shown
+    labels = [element[1].get("aria-label", "") for element in tree.all("svg")]
+    assert f"{NASTY}: shares before and after" in labels
+    assert "genres: shares before and after" in labels
+    # Each bar is a row of a table too.
+    cells = tree.texts("th")
+    for one in found.distributions:
+        assert set(one.labels) <= set(cells)
+
+
+def test_all_metrics_are_there_with_their_direction(report, tree):
+    document = report.to_dict()
+    captions = " ".join(tree.texts("caption"))
+    for metric in document["metrics"]:
+        direction = "higher" if metric["higher_is_better"] else "lower"
+        assert f"{metric['title']} by slice and arm, {direction} is better" in captions
+    assert len(document["metrics"]) > len(METRICS)
+    assert "Ranks of the test rows" in tree.texts("h3")
+
+
+def test_a_document_of_before_there_were_more_metrics_gives_a_page(report):
+    old = report.to_dict()
+    for key in ("metrics", "slices", "notes"):
+        del old[key]
+    for part in ("figures", "verdicts"):
+        for by_slice in old[part].values():
+            for name, by_metric in by_slice.items():
+                by_slice[name] = {metric: by_metric[metric] for metric in METRICS}
+    tree = Tree(report_page(old))
+    captions = tree.texts("caption")
+    assert sum(" by slice and arm, " in caption for caption in captions) == len(METRICS)
+    assert "cold items" in tree.texts("th")
+
+
+def test_one_seed_says_why_nothing_can_be_told():
+    one = make_report(("baseline", "policy"), seeds=(0,))
+    tree = Tree(report_page(one.to_dict()))
+    said = " ".join(tree.texts("p") + tree.texts("li"))
+    assert "With one seed nothing can be told" in said
+    assert "by how much trainings differ by chance is not known: everywhere" in said
+    assert not any("helps" in cell or "hurts" in cell for cell in tree.texts("td"))
+
+
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        (3, "must hold a comparison"),
+        ({"format_version": 1}, "must hold a comparison"),
+        ({"format_version": 9}, "must be of format_version 1"),
+        ({"figures": {}}, "must hold a comparison"),
+    ],
+)
+def test_what_is_no_comparison_is_refused(report, values, match):
+    given = values if not isinstance(values, dict) else {**report.to_dict(), **values}
+    if values == {"format_version": 1}:
+        given = values
+    with pytest.raises(DataError, match=match):
+        report_page(given)
+
+
 def test_tensorboard_gets_curves_and_figures(report, tmp_path):
     report.to_tensorboard(tmp_path)
 
@@ -275,7 +364,7 @@ def test_tensorboard_gets_curves_and_figures(report, tmp_path):
     figure = report.figure("policy", "cold")
     assert found["recall@10/cold", 0] == pytest.approx(figure.mean)
     assert found["difference in recall@10/cold", 0] == pytest.approx(figure.difference)
-    assert len(found) == 2 * len(METRICS) * len(SLICES)
+    assert len(found) == 2 * len(report.metrics) * len(SLICES)
     curves = scalars(tmp_path / "policy" / "seed 2")
     assert curves["loss", 1] == pytest.approx(3.2)
     assert curves["validation ndcg@50", 4] == pytest.approx(0.16)

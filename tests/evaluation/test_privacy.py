@@ -9,9 +9,10 @@ import pytest
 
 from tests.evaluation.test_fidelity import movielens, part  # noqa: F401
 from tfrs_augment.errors import InvalidArgumentError
-from tfrs_augment.evaluation import distances, measure_privacy
-from tfrs_augment.evaluation.coded_tables import code_tables
-from tfrs_augment.evaluation.privacy import IDEALS
+from tfrs_augment.evaluation import measure_privacy
+from tfrs_augment.evaluation.synthetic import distances
+from tfrs_augment.evaluation.synthetic.coded_tables import code_tables
+from tfrs_augment.evaluation.synthetic.privacy import IDEALS
 
 # In the order of IDEALS: closer_to_train, copies, neighbour_ratio, membership_auc.
 SMALL = {"max_rows": 1000}

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from tfrs_augment.errors import InvalidArgumentError
-from tfrs_augment.evaluation.comparison import Arm, compare
-from tfrs_augment.evaluation.histories import split_histories
-from tfrs_augment.evaluation.metrics import Seen
-from tfrs_augment.evaluation.references import ease, popularity
-from tfrs_augment.evaluation.slices import rank_test_rows, rank_test_scores
-from tfrs_augment.evaluation.splits import split
+from tfrs_augment.evaluation.comparing.comparison import Arm, compare
+from tfrs_augment.evaluation.comparing.references import ease, popularity
+from tfrs_augment.evaluation.measuring.metrics import Seen
+from tfrs_augment.evaluation.measuring.slices import rank_test_rows, rank_test_scores
+from tfrs_augment.evaluation.splitting.histories import split_histories
+from tfrs_augment.evaluation.splitting.splits import split
 
 
 def slow_ease(one, regularization):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tfrs_augment.errors import DataError, InvalidArgumentError
-from tfrs_augment.evaluation import slices
-from tfrs_augment.evaluation.metrics import rank
-from tfrs_augment.evaluation.splits import development_split, split, split_of
+from tfrs_augment.evaluation.measuring import slices
+from tfrs_augment.evaluation.measuring.metrics import rank
+from tfrs_augment.evaluation.splitting.splits import development_split, split, split_of
 
 
 def _by_user(data):
@@ -160,6 +160,8 @@ def test_validation_ranks_leave_cold_items_out(shop):
     ("arguments", "message"),
     [
         ({"by": "item"}, "`by` must be one of"),
+        ({"cold_user_share": 1.0}, r"`cold_user_share` must be in \[0, 1\)"),
+        ({"by": "user", "cold_user_share": 0.1}, "`cold_user_share` is for cuts by time"),
         ({"test_share": 0.0}, r"`test_share` must be in \(0, 1\)"),
         ({"test_share": 0.6, "validation_share": 0.5}, "must leave rows to train on"),
         ({"cold_rows": "first"}, "`cold_rows` must be one of"),
@@ -231,3 +233,75 @@ def test_a_development_split_leaves_pseudo_cold_items_out(shop):
     known = set(one.train.items["item_id"].tolist())
     assert known == set(whole.train.items["item_id"][whole.warm_items].tolist())
     assert 0 < len(set(one.cold_items.tolist())) < len(known) / 2
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "f19e034b1c8b1e33"),
+        ({"by": "time"}, "faa92d5bccdf6a9f"),
+        ({"cold_rows": "all"}, "1cc08ce7840d005d"),
+        ({"pseudo_cold_share": 0.1, "seed": 3}, "797f07bbab917998"),
+        (
+            {"by": "time", "pseudo_cold_share": 0.1, "cold_rows": "all", "seed": 2},
+            "9ffe5990d7a1187a",
+        ),
+    ],
+)
+def test_splits_of_before_are_what_they_were(shop, options, expected):
+    # Results in caches, and figures that were published, hang on these rows.
+    assert split(shop, **options).fingerprint() == expected
+
+
+@pytest.mark.parametrize("cold_rows", ["last", "all"])
+def test_whole_users_are_held_out(shop, cold_rows):
+    one = split(shop, by="user", cold_share=0.2, cold_rows=cold_rows, test_share=0.2, seed=4)
+    trained, watched = (set(part.rows["user_id"].tolist()) for part in (one.train, one.validation))
+    tested = set(one.test.rows["user_id"][~one.earlier].tolist())
+    assert len(tested) == 12 and len(watched) == 6
+    assert not trained & watched and not trained & tested and not watched & tested
+    for user in tested:
+        rows = shop.rows["user_id"] == user
+        assert (one.test.rows["user_id"] == user).sum() == rows.sum(), "all of them are tested"
+    others = set(one.test.rows["user_id"][one.earlier].tolist())
+    assert bool(others) == (cold_rows == "all"), "cold items of training users count for cold alone"
+    assert len(one.cold_items) == 8
+    assert not np.isin(one.train.rows["item_id"], one.cold_items).any()
+    # Which items are cold does not depend on how users are cut.
+    assert one.cold_items.tolist() == split(shop, cold_share=0.2, seed=4).cold_items.tolist()
+
+
+def test_held_out_users_have_one_of_each_kind_at_least(shop):
+    few = shop.take(np.isin(shop.rows["user_id"], [b"u00", b"u01", b"u02"]))
+    one = split(few, by="user", cold_share=0.0)
+    assert [len(set(p.rows["user_id"])) for p in (one.train, one.validation, one.test)] == [1, 1, 1]
+    with pytest.raises(DataError, match="no train rows"):
+        split(shop.take(np.isin(shop.rows["user_id"], [b"u00", b"u01"])), by="user", cold_share=0.0)
+
+
+@pytest.mark.parametrize("by", ["user_time", "time"])
+@pytest.mark.parametrize("cold_rows", ["last", "all"])
+def test_cold_users_are_tested_by_their_last_rows_and_train_nothing(shop, by, cold_rows):
+    options = {"by": by, "cold_share": 0.2, "cold_rows": cold_rows, "seed": 4}
+    plain, one = split(shop, **options), split(shop, cold_user_share=0.1, **options)
+    known = [*one.train.rows["user_id"].tolist(), *one.validation.rows["user_id"].tolist()]
+    strangers = set(shop.rows["user_id"].tolist()) - set(known)
+    assert len(strangers) == 6
+    # The items, the order of rows and the test rows are those of a split without them.
+    np.testing.assert_array_equal(plain.test.rows["timestamp"], one.test.rows["timestamp"])
+    np.testing.assert_array_equal(plain.seen.rows["timestamp"], one.seen.rows["timestamp"])
+    kept = ~np.isin(plain.train.rows["user_id"], list(strangers))
+    np.testing.assert_array_equal(plain.train.rows["timestamp"][kept], one.train.rows["timestamp"])
+    assert np.isin(one.test.rows["user_id"], list(strangers)).any()
+    assert np.isin(one.seen.rows["user_id"], list(strangers)).any()
+    assert "0.1 cold users" in one.name
+
+
+def test_cold_users_are_drawn_among_those_with_rows_whatever_else_is_drawn(shop):
+    few = shop.take(np.isin(shop.rows["user_id"], shop.users["user_id"][:10]))
+    one = split(few, cold_user_share=0.2, cold_share=0.0, seed=1)
+    assert len(set(one.train.rows["user_id"].tolist())) == 8
+    other = split(few, cold_user_share=0.2, cold_share=0.3, pseudo_cold_share=0.1, seed=1)
+    assert set(other.train.rows["user_id"].tolist()) == set(one.train.rows["user_id"].tolist())
+    third = split(few, cold_user_share=0.2, cold_share=0.0, seed=2)
+    assert set(third.train.rows["user_id"].tolist()) != set(one.train.rows["user_id"].tolist())

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tfrs_augment.evaluation.verdicts import HELPS, HURTS, UNCLEAR, phrases, verdicts
+from tfrs_augment.evaluation.statistics.verdicts import HELPS, HURTS, UNCLEAR, phrases, verdicts
 
 
 def word(*interval) -> str:

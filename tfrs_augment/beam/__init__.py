@@ -6,6 +6,7 @@ columns by one TensorFlow function and writes its shard beside its final place.
 
 from tfrs_augment.beam.balance import Balance
 from tfrs_augment.beam.fit import fit
+from tfrs_augment.beam.guard import DriftGuard
 from tfrs_augment.beam.job import JobReport, run
 from tfrs_augment.beam.statistics import DataStatistics, FeatureStatistics, inspect
 from tfrs_augment.beam.transforms import (
@@ -25,6 +26,7 @@ __all__ = [
     "Balance",
     "CleanExamples",
     "DataStatistics",
+    "DriftGuard",
     "FeatureStatistics",
     "Finding",
     "JobReport",

@@ -17,6 +17,7 @@ from apache_beam.io.filesystems import FileSystems
 from tfrs_augment.errors import DataError, OutputError
 
 MANIFEST = "manifest.json"
+FITTED = "fitted.json"
 STAGING = ".staging-"
 GZIP_LEVEL = 1
 """2.3 times cheaper than zlib's default level, at nearly its size."""

@@ -6,24 +6,27 @@ import dataclasses
 import functools
 import os
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 
 from tfrs_augment.beam import files, sources, synthetic, tables
+from tfrs_augment.beam.adaptation import Start
 from tfrs_augment.beam.balance import Balance
 from tfrs_augment.beam.blocks import WEIGHT
 from tfrs_augment.beam.cleaning import Cleaning
 from tfrs_augment.beam.cleaning.passes import learn
 from tfrs_augment.beam.fit import fit_units
+from tfrs_augment.beam.guard import DriftGuard
 from tfrs_augment.beam.pipelines import check_complete, pipeline_options, run_pipeline
 from tfrs_augment.beam.progress import Progress
-from tfrs_augment.beam.publishing import FITTED, JobReport, Publish
+from tfrs_augment.beam.publishing import JobReport, Publish
 from tfrs_augment.beam.sequences import EXAMPLE, PAYLOADS
 from tfrs_augment.beam.units import AugmentUnit, Job, peek, plan
-from tfrs_augment.errors import InvalidArgumentError
-from tfrs_augment.ops import IdDropout
+from tfrs_augment.errors import AugmentError, InvalidArgumentError
+from tfrs_augment.ops import IdDropout, Requirement
 from tfrs_augment.ops.embedding import instead
 from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.schema import Schema
@@ -46,6 +49,7 @@ def run(
     item_features: Sequence[str] | None = None,
     cleaning: Cleaning | None = None,
     balance: Balance | None = None,
+    drift: DriftGuard | None = None,
     synthesizer: Synthesizer | str | os.PathLike[str] | None = None,
     num_synthetic: int | None = None,
     synthetic_weight: float = 1.0,
@@ -88,6 +92,10 @@ def run(
         policy's IdDropout ops, and the item ids of a synthesizer of interactions.
       balance: gives rows of rare items or classes more copies than others; `copies` is then the mean.
         Default: all alike.
+      drift: compares the rows with those of an earlier job, and adapts the policy where they have drifted.
+        That is a pass more, in which missing statistics are fitted too. It writes `drift.json` (the distance
+        of each column, and what was decided), `statistics.json` (for the next job's `reference`) and, where
+        the policy is no longer the one given, `adapted_policy.json`. Default: nothing is compared.
       cleaning: rules that are applied to the rows before; see `aug.beam.cleaning`. A row that one drops is
         written to rejected-*.jsonl, neither as an original nor augmented; one that is changed is written as
         an original with its new values. The manifest counts what each rule has found.
@@ -121,11 +129,14 @@ def run(
       report = aug.beam.run(policy, input="in/*.tfrecord.gz", output="out", copies=2)
     """
     if policy is None:
-        _check_without_policy(synthesizer, copies, balance)
+        _check_without_policy(synthesizer, copies, balance, drift)
         policy, copies = AugmentationPolicy([]), 0
     if seed is not None:
         policy = dataclasses.replace(policy, seed=seed)
-    check_arguments(policy, copies, include_originals or synthesizer is not None, num_shards)
+    start = Start.of(drift, policy) if drift is not None else None
+    policy = start.policy if start is not None else policy
+    keep = include_originals or synthesizer is not None
+    check_arguments(policy, copies, keep, num_shards)
     if payload not in PAYLOADS or (payload != EXAMPLE and input_format != "tfrecord"):
         raise InvalidArgumentError(
             f"`payload` must be one of {PAYLOADS}, and the first with other inputs than TFRecords. "
@@ -167,26 +178,19 @@ def run(
     elif schema is None:
         wanted = {*policy.features, *policy.key_features, *(cleaning.features if cleaning else ())}
         wanted |= set(synthesis.kinds if synthesis else ())
+        wanted |= set(drift.columns or () if drift is not None else ())
         schema = peek(inputs, wanted, payload)
     sources.check(policy, schema, notes)
     if cleaning is not None:
         cleaning.check(schema)
     if synthesis is not None:
         synthesis = synthesis.checked(schema)
-    if item_features is None:
-        parts = [part for op in policy.ops for part in op.parts()]
-        names = [op.feature for op in parts if isinstance(op, IdDropout)]
-        if synthesis is not None and synthesis.item_feature is not None:
-            names.append(synthesis.item_feature)
-        item_features = tuple(dict.fromkeys(names))
-    for name in item_features:
-        schema.require(name, ("bytes", "int64"), "`item_features`")
-    requirements = list(policy.missing_requirements())
+    if start is not None:
+        start.sketches(schema)
     if balance is not None:
         _check_balance(balance, schema, copies, provenance)
-        item_features = tuple(dict.fromkeys((*item_features, balance.feature)))
-        if policy.fitted is None or balance.requirement not in policy.fitted.arrays:
-            requirements.append(balance.requirement)
+    counted = functools.partial(_item_features, item_features, synthesis, balance, schema)
+    counted(policy)
     staging = files.prepare_output(output, inputs, overwrite)
     options = pipeline_options(beam_args)
     started = time.time()
@@ -200,19 +204,19 @@ def run(
                 learned = learn(
                     cleaning, schema.kinds, units, staging, functools.partial(run_pipeline, options)
                 )
-            if requirements:
-                policy = policy.with_fitted(
-                    fit_units(
-                        policy,
-                        requirements,
-                        schema,
-                        units,
-                        files.join(staging, FITTED),
-                        options,
-                        payload,
-                        learned,
-                    )
+
+            def fit(policy, requirements):
+                path = files.join(staging, f"fitted-{uuid.uuid4().hex[:12]}")
+                return fit_units(
+                    policy, requirements, schema, units, path, options, payload, learned
                 )
+
+            adaptation = None
+            if start is not None:
+                policy, adaptation = start.adapted(schema, fit, [file.path for file in inputs])
+                _check_adapted(policy, schema, copies, keep)
+            if requirements := _requirements(policy, balance):
+                policy = policy.with_fitted(fit(policy, requirements))
             if synthesis is not None:
                 synthesis = synthesis.staged(synthesizer, staging)
                 shares = synthetic.spread(blocks, len(units))
@@ -228,7 +232,7 @@ def run(
                 copies=copies,
                 include_originals=include_originals,
                 compression=compression,
-                item_features=tuple(item_features),
+                item_features=counted(policy),
                 provenance=provenance,
                 balance=balance,
                 units=len(units),
@@ -236,6 +240,7 @@ def run(
                 payload=payload,
                 cleaning=learned,
                 synthesis=synthesis,
+                adaptation=adaptation,
             )
             run_pipeline(
                 options,
@@ -257,12 +262,54 @@ def run(
     return JobReport(output, manifest)
 
 
-def _check_without_policy(synthesizer, copies: int, balance: Balance | None) -> None:
-    if synthesizer is None or copies not in (0, 1) or balance is not None:
+def _check_without_policy(
+    synthesizer, copies: int, balance: Balance | None, drift: DriftGuard | None
+) -> None:
+    if synthesizer is None or copies not in (0, 1) or balance is not None or drift is not None:
         raise InvalidArgumentError(
-            "Without a `policy` a job makes no copies, and must have a `synthesizer`. Received: "
-            f"synthesizer={synthesizer!r}, copies={copies}, balance={balance!r}."
+            "Without a `policy` a job makes no copies, watches no drift, and must have a `synthesizer`. "
+            f"Received: synthesizer={synthesizer!r}, copies={copies}, balance={balance!r}, drift={drift!r}."
         )
+
+
+def _check_adapted(
+    policy: AugmentationPolicy, schema: Schema, copies: int, include_originals: bool
+) -> None:
+    try:
+        check_arguments(policy, copies, include_originals)
+        policy.check(schema)
+    except AugmentError as error:
+        raise InvalidArgumentError(
+            f"`adapt` of `drift` returned a policy that the job does not take: {error}"
+        ) from error
+
+
+def _item_features(
+    given: Sequence[str] | None,
+    synthesis: synthetic.Synthesis | None,
+    balance: Balance | None,
+    schema: Schema,
+    policy: AugmentationPolicy,
+) -> tuple[str, ...]:
+    """The features whose values are counted, checked; see `run`."""
+    names = list(given or ())
+    if given is None:
+        parts = [part for op in policy.ops for part in op.parts()]
+        names += [op.feature for op in parts if isinstance(op, IdDropout)]
+        if synthesis is not None and synthesis.item_feature is not None:
+            names.append(synthesis.item_feature)
+    for name in names:
+        schema.require(name, ("bytes", "int64"), "`item_features`")
+    return tuple(dict.fromkeys((*names, *([balance.feature] if balance else []))))
+
+
+def _requirements(policy: AugmentationPolicy, balance: Balance | None) -> list[Requirement]:
+    """The statistics that the job asks for and that are not fitted."""
+    missing = list(policy.missing_requirements())
+    held = policy.fitted.arrays if policy.fitted is not None else {}
+    if balance is not None and balance.requirement not in held:
+        missing.append(balance.requirement)
+    return missing
 
 
 def _check_cleaning(cleaning: Cleaning | None, payload: str) -> None:
@@ -291,7 +338,12 @@ def _check_balance(balance: Balance, schema: Schema, copies: int, provenance: bo
 def check_arguments(policy, copies, include_originals, num_shards=None) -> None:
     """Checks what the job and `AugmentExamples` both ask of a policy and the number of copies."""
     if not isinstance(policy, AugmentationPolicy):
-        raise InvalidArgumentError(f"`policy` must be an AugmentationPolicy. Received: {policy!r}.")
+        hint = getattr(
+            policy, "training_only", "Read a file with aug.AugmentationPolicy.load(path)."
+        )
+        raise InvalidArgumentError(
+            f"`policy` must be an AugmentationPolicy. Received: {policy!r}. {hint}"
+        )
     if not policy.key_features and (policy.ops or copies):
         raise InvalidArgumentError(
             "`policy` must have key_features, since a record has no place in a batch to draw by. "

@@ -11,6 +11,7 @@ import apache_beam as beam
 
 from tfrs_augment.beam import files
 from tfrs_augment.beam.blocks import PROVENANCE
+from tfrs_augment.beam.files import FITTED
 from tfrs_augment.beam.pipelines import check_complete
 from tfrs_augment.beam.synthetic import SYNTHESIZER
 from tfrs_augment.beam.units import COUNTS, Job, add_counts
@@ -18,7 +19,6 @@ from tfrs_augment.errors import DataError
 
 FORMAT_VERSION = 1
 ITEM_COUNTS = "item_counts.json"
-FITTED = "fitted.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,8 @@ class JobReport:
         )
         if synthesis and synthesis["lacking"]:
             text += f"\nsynthesized rows do not have: {', '.join(synthesis['lacking'])}"
+        if drift := self.manifest["drift"]:
+            text += f"\n{_drift_line(drift)}"
         if c["rejected"]:
             text += f"\nrejected records and their reasons: {', '.join(self.manifest['rejected_files'])}"
         return text
@@ -97,6 +99,8 @@ class Publish(beam.DoFn):
             staged = files.join(job.staging, FITTED)
             job.policy.fitted.save(staged)
             moves.append((staged, FITTED))
+        if job.adaptation is not None:
+            moves += job.adaptation.stage(job.staging)
         manifest = {
             "format_version": FORMAT_VERSION,
             "policy": job.policy.get_config(),
@@ -110,6 +114,7 @@ class Publish(beam.DoFn):
             "balance": dataclasses.asdict(job.balance) if job.balance else None,
             "cleaning": job.cleaning.report(r["cleaning"] for r in reports) if job.cleaning else {},
             "cleaning_rules": job.cleaning.cleaning.get_config() if job.cleaning else None,
+            "drift": job.adaptation.document() if job.adaptation else None,
             "provenance": [*PROVENANCE, *([SYNTHESIZER] if job.synthesis else [])]
             if job.provenance
             else [],
@@ -120,6 +125,16 @@ class Publish(beam.DoFn):
             "seconds": round(time.time() - job.started, 3),
         }
         files.publish(job.output, job.staging, moves, manifest)
+
+
+def _drift_line(drift: Mapping[str, Any]) -> str:
+    if not drift["columns"]:
+        return "no reference for drift: statistics written"
+    largest = drift["columns"][0]
+    text = f"drift at most {largest['excess']:.3f} ({largest['name']})"
+    if not drift["adapted"]:
+        return f"{text}: policy as before"
+    return f"{text}: policy adapted to {', '.join(drift['drifted'])}"
 
 
 def _first_line(path: str) -> str:

@@ -14,6 +14,7 @@ from apache_beam.utils.shared import Shared
 
 from tfrs_augment import records
 from tfrs_augment.beam import files
+from tfrs_augment.beam.adaptation import Adaptation
 from tfrs_augment.beam.balance import Balance, copies_of
 from tfrs_augment.beam.blocks import BlockAugmenter, to_features, value_counts
 from tfrs_augment.beam.cleaning.units import LearnedCleaning, UnitCleaner
@@ -90,6 +91,7 @@ class Job:
     payload: str = EXAMPLE
     cleaning: LearnedCleaning | None = None
     synthesis: Synthesis | None = None
+    adaptation: Adaptation | None = None
 
 
 def frames_of(

@@ -18,13 +18,14 @@ from google.protobuf.message import DecodeError
 
 from tfrs_augment.beam import files
 from tfrs_augment.beam.blocks import DRAW, PARENT_KEY, POLICY
+from tfrs_augment.beam.files import FITTED
 from tfrs_augment.beam.sequences import EXAMPLE
 from tfrs_augment.beam.synthetic import SYNTHESIZER
 from tfrs_augment.errors import AugmentError, OutputError
 from tfrs_augment.ops import FittedState
 from tfrs_augment.policy import AugmentationPolicy
 
-ITEM_COUNTS, FITTED = "item_counts.json", "fitted.json"
+ITEM_COUNTS = "item_counts.json"
 
 _BATCH = 4096
 _WRITTEN = ("kept", "made", "synthesized")

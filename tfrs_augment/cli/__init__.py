@@ -12,7 +12,17 @@ import tempfile
 from collections.abc import Sequence
 
 from tfrs_augment import __version__
-from tfrs_augment.cli import fit, inspect, run, synthesize, validate, verify
+from tfrs_augment.cli import (
+    compare,
+    fit,
+    inspect,
+    report,
+    run,
+    search,
+    synthesize,
+    validate,
+    verify,
+)
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: what a shell gives for a command that SIGINT ended."""
@@ -37,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (inspect, validate, run, fit, synthesize, verify):
+    for command in (inspect, validate, run, fit, synthesize, verify, compare, search, report):
         command.add_parser(commands)
     return parser
 

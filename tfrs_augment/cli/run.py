@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
+import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tfrs_augment.cli import dry_run, options
+
+if TYPE_CHECKING:
+    from tfrs_augment.beam import DriftGuard
 
 _RUN_EXAMPLES = """\
 examples:
@@ -14,6 +20,8 @@ examples:
   tfrs-augment run --policy policy.json --input 'in/*.tfrecord.gz' --dry_run 5
   tfrs-augment run --policy policy.json --input 'in/*.csv' --input_format csv --output out
   tfrs-augment run --policy policy.json --tfds movielens/100k-ratings --output out
+  tfrs-augment run --policy policy.json --input 'tuesday/*' --output out_tuesday \\
+      --drift_reference out_monday
   tfrs-augment run --policy policy.json --input 'in/*' --output out \\
       --synthesizer synthesizer.npz --num_synthetic 20000
   tfrs-augment run --policy policy.json --input 'in/*.tfrecord' --output out \\
@@ -151,6 +159,28 @@ def add_parser(commands) -> None:
         help="under --balance, write sample_weight so that weighted means are those of the source",
     )
     run.add_argument(
+        "--drift_reference",
+        metavar="PATH",
+        help="compare the rows with these: an earlier output, or its statistics.json (docs/beam.md)",
+    )
+    run.add_argument(
+        "--drift_threshold",
+        type=float,
+        metavar="X",
+        help="adapt above this distance, in (0, 1] (default 0.1); by itself: a first run, to compare with",
+    )
+    run.add_argument(
+        "--drift_columns",
+        nargs="+",
+        metavar="NAME",
+        help="compare these (default: those of the reference, else those of the policy)",
+    )
+    run.add_argument(
+        "--adapt",
+        metavar="MODULE:FUNCTION",
+        help="gives another policy at a drift: adapt(policy, drifts, files)",
+    )
+    run.add_argument(
         "--no_provenance",
         action="store_false",
         dest="provenance",
@@ -208,6 +238,7 @@ def main(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
         item_features=arguments.item_features,
         cleaning=Cleaning.load(arguments.cleaning) if arguments.cleaning else None,
         balance=balance,
+        drift=_drift_guard(arguments),
         synthesizer=arguments.synthesizer,
         num_synthetic=arguments.num_synthetic,
         synthetic_weight=arguments.synthetic_weight,
@@ -219,3 +250,26 @@ def main(arguments: argparse.Namespace, beam_args: Sequence[str]) -> int:
     )
     print(report)
     return 0
+
+
+def _drift_guard(arguments: argparse.Namespace) -> DriftGuard | None:
+    """The guard that the options ask for, if any does."""
+    from tfrs_augment.beam import DriftGuard
+    from tfrs_augment.errors import InvalidArgumentError
+
+    if arguments.drift_reference is None and arguments.drift_threshold is None:
+        if arguments.adapt is not None or arguments.drift_columns is not None:
+            raise InvalidArgumentError(
+                "`--adapt` goes with --drift_reference, and `--drift_columns` with it or --drift_threshold. "
+                f"Received: --adapt {arguments.adapt}, --drift_columns {arguments.drift_columns}."
+            )
+        return None
+    if arguments.adapt is not None:
+        # A function of a file here, though the command is installed elsewhere.
+        sys.path.insert(0, os.getcwd())
+    return DriftGuard(
+        arguments.drift_reference,
+        threshold=0.1 if arguments.drift_threshold is None else arguments.drift_threshold,
+        columns=arguments.drift_columns,
+        adapt=arguments.adapt,
+    )

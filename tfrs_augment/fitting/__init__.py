@@ -17,6 +17,7 @@ from tfrs_augment.features import as_column
 from tfrs_augment.fitting.features import MarginalSummary, MomentsSummary, PoolSummary
 from tfrs_augment.fitting.information import InformationSummary
 from tfrs_augment.fitting.sequences import CooccurrenceCountSummary, CooccurrenceSummary
+from tfrs_augment.fitting.sketches import CATEGORIES, NUMBERS, CategorySketch, NumberSketch
 from tfrs_augment.ops.fitted import FittedState, Requirement
 from tfrs_augment.policy import AugmentationPolicy
 
@@ -29,6 +30,8 @@ SUMMARIES = {
     "mutual_information": InformationSummary,
     "cooccurrence": CooccurrenceSummary,
     "cooccurrence_counts": CooccurrenceCountSummary,
+    NUMBERS: NumberSketch,
+    CATEGORIES: CategorySketch,
 }
 
 

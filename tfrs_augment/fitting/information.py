@@ -156,7 +156,7 @@ def _codes(column: Column) -> tuple[np.ndarray, np.ndarray]:
         # A loop in the order of the values, so that a row's sum does not depend on where it stands.
         sums = np.bincount(rows, values.numpy().astype(np.float64), minlength=len(lengths))
         means = sums / np.maximum(lengths, 1)
-        return _ordered_bits(means), (lengths > 0) & ~np.isnan(means)
+        return ordered_bits(means), (lengths > 0) & ~np.isnan(means)
     words = hash_values(values).numpy()
     content = np.zeros(len(lengths), np.uint64)
     np.add.at(content, rows, words)
@@ -168,7 +168,7 @@ def _codes(column: Column) -> tuple[np.ndarray, np.ndarray]:
     return codes, lengths > 0
 
 
-def _ordered_bits(numbers: np.ndarray) -> np.ndarray:
+def ordered_bits(numbers: np.ndarray) -> np.ndarray:
     """The bits of float64 numbers as uint64 in the numbers' order."""
     bits = (numbers + 0.0).view(np.uint64)
     sign = np.uint64(1 << 63)

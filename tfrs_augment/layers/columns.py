@@ -29,9 +29,11 @@ def check_policy(policy: AugmentationPolicy, key: str | None, user: str) -> None
         elsewhere than on features.
     """
     if not isinstance(policy, AugmentationPolicy):
+        hint = getattr(
+            policy, "training_only", "Read a file with aug.AugmentationPolicy.load(path)."
+        )
         raise InvalidArgumentError(
-            f"`policy` of {user} must be an AugmentationPolicy. Received: policy={policy!r}. "
-            "Read a file with aug.AugmentationPolicy.load(path)."
+            f"`policy` of {user} must be an AugmentationPolicy. Received: policy={policy!r}. {hint}"
         )
     if key not in (None, POSITION):
         raise InvalidArgumentError(

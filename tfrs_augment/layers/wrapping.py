@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras
 
+from tfrs_augment.adaptive.policy import AdaptivePolicy, InForce
 from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError, close_matches
 from tfrs_augment.layers import candidates
 from tfrs_augment.layers.auxiliary import AuxiliaryTask, CandidateExtender
@@ -32,7 +33,7 @@ OriginalIds = str | Callable[[Mapping[str, Any]], tf.Tensor]
 
 def wrap(
     model: tfrs.Model,
-    policy: AugmentationPolicy | None,
+    policy: AugmentationPolicy | AdaptivePolicy | None,
     *,
     tasks: Sequence[AuxiliaryTask | CandidateExtender] = (),
     original_ids: OriginalIds | None = None,
@@ -64,7 +65,9 @@ def wrap(
     Args:
       model: any `tfrs.Model`; `compute_loss` must take a dict of features, or a tuple of it with
         labels and weights. Nested dicts are opened: a column goes by its innermost name.
-      policy: a policy, fitted if its ops ask for it; or None where there are tasks.
+      policy: a policy, fitted if its ops ask for it; or None where there are tasks. Of an
+        `AdaptivePolicy` the first arm is in force until its callback, given to `fit`, chooses; the
+        variable that says which is no part of the model, as all else here is not.
       tasks: losses of `aug.tasks` to add to the model's own in training. Each is given the model,
         the original features and the draw number. They are no attributes of the model, which is
         saved without them.
@@ -106,7 +109,7 @@ def wrap(
         )
     tasks = _checked_tasks(tasks)
     if policy is not None or not tasks:
-        check_policy(policy, key, "wrap")
+        _check_policies(policy, key, tasks)
     if not (
         original_ids is None
         or callable(original_ids)
@@ -143,6 +146,26 @@ def unwrap(model: tfrs.Model) -> tfrs.Model:
     return model
 
 
+def _check_policies(policy: Any, key: str | None, tasks: Sequence[Any]) -> None:
+    """Checks a policy, or all arms of an adaptive one."""
+    if not isinstance(policy, AdaptivePolicy):
+        check_policy(policy, key, "wrap")
+        return
+    for arm in policy.policies:
+        check_policy(arm, key, "wrap")
+    if missing := policy.missing_requirements():
+        raise InvalidArgumentError(
+            f"wrap needs a fitted policy. Not fitted: {', '.join(map(str, missing))}. Fit it first: "
+            "policy = aug.fitting.fit(policy, data)."
+        )
+    extenders = [type(task).__name__ for task in tasks if isinstance(task, CandidateExtender)]
+    if extenders:
+        raise InvalidArgumentError(
+            "`tasks` of wrap must hold no task that adds candidates where the policy is an "
+            f"AdaptivePolicy, whose arms it cannot draw them by. Received: {extenders}."
+        )
+
+
 def _checked_tasks(tasks: Any) -> tuple[AuxiliaryTask | CandidateExtender, ...]:
     tasks = (tasks,) if isinstance(tasks, tf_keras.layers.Layer) else tuple(tasks)
     for task in tasks:
@@ -177,6 +200,11 @@ class _AugmentedLoss:
         traced = isinstance(self.compute_loss, tf.types.experimental.PolymorphicFunction)
         self._loss = self.compute_loss.python_function if traced else self.compute_loss
         self._run = tf.function(self._augmented_loss) if traced else self._augmented_loss
+        self.control: InForce | None = None
+        """The arm in force of an adaptive policy, for its callback."""
+        if isinstance(policy, AdaptivePolicy):
+            with tf.init_scope(), model.distribute_strategy.scope():
+                policy = self.control = InForce(policy)
         self._model, self._policy = model, policy
         self._original_ids, self._key = original_ids, key
         self._added = [task for task in tasks if isinstance(task, AuxiliaryTask)]

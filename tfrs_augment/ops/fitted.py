@@ -25,7 +25,8 @@ class Requirement:
     Attributes:
       statistic: "marginal" (the values and their counts), "moments" (of numbers), "pool" (a sample of
         rows), "mutual_information" (of each two of several features), "cooccurrence" or
-        "cooccurrence_counts" (which items are near each other in sequences); see `FittedState`.
+        "cooccurrence_counts" (which items are near each other in sequences); see `FittedState`. Two are no
+        op's, but compare data: "number_sketch" and "category_sketch", see `tfrs_augment.fitting.sketches`.
       feature: the feature's name.
       others: the names of the other features, where the statistic is one of several together.
     """

@@ -6,12 +6,11 @@ import argparse
 import dataclasses
 import json
 import os
-import shutil
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfrs_augment.cli import options
+from tfrs_augment.cli.folder import ResultFolder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +89,7 @@ def main(arguments: argparse.Namespace, _: Sequence[str]) -> int:
     from tfrs_augment.synthesis import InteractionSynthesizer, Synthesizer
 
     synthesizer = Synthesizer.load(arguments.synthesizer)
-    folder = _Folder(arguments.output, arguments.overwrite)
+    folder = ResultFolder(arguments.output, "report.json", arguments.overwrite)
     schema = options.load_schema(arguments)
     names = list(synthesizer.spec.names)
     real = options.read_rows(arguments, arguments.input, names, schema)
@@ -270,42 +269,3 @@ def _write(folder: str, measured: _Measured, text: str) -> None:
     images = "".join(f"\n![{title}]({name})\n" for name, title in plots.items())
     with open(path("report.md"), "w", encoding="utf-8") as file:
         file.write(f"{text}\n{images}")
-
-
-class _Folder:
-    """A folder of a report on a local disk, whose files appear together at the end.
-
-    Args:
-      path: the folder.
-      overwrite: whether an earlier report in it may be replaced.
-
-    Raises:
-      OutputError: it holds a report, or cannot be written.
-    """
-
-    def __init__(self, path: str, overwrite: bool):
-        from tfrs_augment.beam.files import as_output_error
-        from tfrs_augment.errors import OutputError
-
-        self._path, self._as_output_error = path, as_output_error
-        if os.path.exists(os.path.join(path, "report.json")) and not overwrite:
-            raise OutputError(
-                f"`output` '{path}' holds a report. Pass --overwrite to replace it, or choose another folder."
-            )
-        with as_output_error(path):
-            os.makedirs(path, exist_ok=True)
-            if not os.access(path, os.W_OK):
-                raise PermissionError(f"no permission to write in '{path}'")
-
-    def write(self, content: Callable[[str], None]) -> None:
-        """Lets `content` fill a folder beside the files, and moves what is in it to them."""
-        staged = os.path.join(self._path, f".staging-{uuid.uuid4().hex[:12]}")
-        with self._as_output_error(self._path):
-            os.makedirs(staged)
-            try:
-                content(staged)
-                # report.json, which says that there is a report, comes last.
-                for name in sorted(os.listdir(staged), key="report.json".__eq__):
-                    os.replace(os.path.join(staged, name), os.path.join(self._path, name))
-            finally:
-                shutil.rmtree(staged, ignore_errors=True)

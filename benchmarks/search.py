@@ -1,0 +1,293 @@
+"""Does the search find a policy, and is it worth its budget? The found policy on test rows, seed by seed.
+
+    python benchmarks/search.py --data path/to/ml-100k
+    python benchmarks/search.py --data path/to/ml-100k --fraction 0.3 --epochs 8
+    python benchmarks/search.py --data path/to/amazon-beauty --fraction 0.1
+
+For each seed the data are split with cold items of their own; the search sees development splits of what the
+test leaves and no more. Then arms are trained on the whole training rows and judged on the test rows:
+
+- baseline: no augmentation;
+- fixed X: the base policy with all its rates times X; which of these is best is known in hindsight alone;
+- random: the first policy that a uniform draw from the space gives, without any search;
+- winner: what came out of the rungs;
+- found: the winner where its confirmation helps, else no augmentation, as the search says;
+- found, any gain: the winner where its gain in the confirmation is above 0, proven or not, else none.
+
+All have the same epochs, batches and early stopping. The search itself costs what `budget_epochs` says, the
+fixed grid with as many seeds what `grid_epochs` says. The objective is NDCG@50, half of warm and half of cold
+rows. Resumable: studies and trainings are kept in report/search/ of the working directory.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "examples"))
+
+import argparse
+import dataclasses
+import functools
+import statistics
+from collections.abc import Callable, Mapping
+
+import _beauty
+import _common
+import numpy as np
+import quickstart
+
+import tfrs_augment as aug
+from tfrs_augment.datasets import Interactions
+from tfrs_augment.datasets.interactions import take_column
+from tfrs_augment.evaluation import Arm, Protocol, Report, Split, compare
+from tfrs_augment.search import Float, Objective, Schedule, SearchResult, Space, Switch, search
+from tfrs_augment.towers import SequentialTwoTower, TwoTower, mean_oov
+
+BASELINE, RANDOM, WINNER, FOUND = "baseline", "random", "winner", "found"
+ANY_GAIN = "found, any gain"
+STRENGTHS = (1.0, 2.0, 4.0)
+OBJECTIVE = Objective("ndcg@50", {"warm": 1, "cold": 1})
+SCHEDULE = Schedule(candidates=6, eta=3, rungs=2)
+HIGHEST = 0.5
+"""The highest rate that a candidate may have."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Data, a model and a base policy to search around.
+
+    Args:
+      name: of the result.
+      build_model: as of `compare`.
+      policy: the base.
+      split: from a seed to the split with its test rows.
+      development: from a seed, and a number, to a split of what the test leaves.
+      protocol: of all trainings.
+      baseline: the arm without augmentation.
+    """
+
+    name: str
+    build_model: Callable
+    policy: aug.AugmentationPolicy
+    split: Callable[[int], Split]
+    development: Callable[[int, int], Split]
+    protocol: Protocol
+    baseline: Arm = dataclasses.field(default_factory=Arm)
+
+
+def some_users(data: Interactions, fraction: float) -> Interactions:
+    """The rows of a share of the users, drawn, and the items that they have met."""
+    if fraction == 1:
+        return data
+    users = len(data.users[data.user_id])
+    kept = np.random.default_rng(0).permutation(users) < fraction * users
+    some = data.take(kept[data.user_index()])
+    met = np.bincount(some.item_index(), minlength=len(data.items[data.item_id])) > 0
+    items = {name: take_column(column, met) for name, column in data.items.items()}
+    return dataclasses.replace(some, items=items)
+
+
+def movielens(folder: str, fraction: float, epochs: int) -> Task:
+    """MovieLens as in the quickstart; development splits test cold items by all of their rows too."""
+    data = some_users(aug.datasets.movielens_100k(folder), fraction)
+    scenario = quickstart.movielens(data)
+    return Task(
+        name=f"movielens_{fraction:g}",
+        build_model=functools.partial(TwoTower, **scenario.model),
+        policy=scenario.policy,
+        split=functools.cache(scenario.split),
+        development=lambda seed, number: aug.evaluation.development_split(
+            scenario.split(seed), seed=1000 * (seed + 1) + number, **scenario.split_options
+        ),
+        protocol=Protocol(epochs=epochs),
+    )
+
+
+def beauty(folder: str, fraction: float, epochs: int) -> Task:
+    """Amazon Beauty as in recommendation.py, of which a share of the users trains."""
+    data = aug.datasets.amazon_beauty(folder)
+    options = {"fraction": fraction, "pseudo_cold_share": _beauty.PSEUDO_COLD}
+    whole = functools.cache(functools.partial(_beauty.make_split, data, fraction))
+    return Task(
+        name=f"beauty_{fraction:g}",
+        build_model=functools.partial(SequentialTwoTower, dropout=_beauty.DROPOUT),
+        policy=_beauty.make_policy(),
+        split=whole,
+        development=lambda seed, number: aug.evaluation.development_histories(
+            whole(seed), seed=1000 * (seed + 1) + number, **options
+        ),
+        protocol=dataclasses.replace(_beauty.make_protocol(fraction), epochs=epochs),
+        baseline=Arm(after_fit=mean_oov),
+    )
+
+
+def space_of(policy: aug.AugmentationPolicy) -> Space:
+    """Every op in or out, every rate from 0 to `HIGHEST`."""
+    parameters = {}
+    for op in policy.ops:
+        parameters |= {op.id: Switch(), f"{op.id}.rate": Float(0.0, HIGHEST)}
+    return Space(policy, parameters)
+
+
+def stronger(policy: aug.AugmentationPolicy, factor: float) -> aug.AugmentationPolicy:
+    """The policy with all rates times a factor, 1 at most."""
+    ops = [dataclasses.replace(op, rate=min(1.0, factor * op.rate)) for op in policy.ops]
+    return dataclasses.replace(policy, ops=tuple(ops))
+
+
+def run_seed(
+    task: Task, seed: int, confirm: int, folder: pathlib.Path
+) -> tuple[SearchResult, Report]:
+    """Searches on development rows of one seed, and judges on its test rows."""
+    space = space_of(task.policy)
+    result = search(
+        task.build_model,
+        space,
+        split=functools.partial(task.development, seed),
+        seeds=(0,),
+        confirm_seeds=range(1, 1 + confirm),
+        schedule=SCHEDULE,
+        objective=OBJECTIVE,
+        protocol=task.protocol,
+        baseline=task.baseline,
+        seed=seed,
+        folder=folder / f"study_{seed}",
+    )
+    # The first that was drawn: the base policy stands before it.
+    drawn = next(t.candidate for t in result.trials if t.candidate.policy != task.policy)
+    arms = {BASELINE: task.baseline}
+    arms |= {f"fixed {x:g}": Arm(stronger(task.policy, x)) for x in STRENGTHS}
+    arms |= {RANDOM: Arm(drawn.policy), WINNER: Arm(result.winner.policy)}
+    report = compare(
+        task.build_model,
+        arms,
+        split=task.split,
+        seeds=(seed,),
+        protocol=task.protocol,
+        cache_dir=folder / "runs",
+    )
+    return result, report
+
+
+def main() -> None:
+    arguments = _common.parse(__doc__, add=add_arguments)
+    if arguments.quick:
+        task, seeds, confirm = quick(), 1, 2
+    else:
+        make = beauty if _beauty.is_beauty(arguments.data) else movielens
+        task = make(arguments.data, arguments.fraction, arguments.epochs)
+        seeds, confirm = arguments.seeds, arguments.confirm_seeds
+    folder = pathlib.Path("report") / "search" / task.name
+    values: dict[str, list[float]] = {}
+    results = []
+    for seed in range(seeds):
+        result, report = run_seed(task, seed, confirm, folder)
+        results.append(result)
+        print(f"seed {seed}: {result}", flush=True)
+        found = OBJECTIVE.values(report)
+        found[FOUND] = found[WINNER] if result.policy is not None else found[BASELINE]
+        found[ANY_GAIN] = found[WINNER] if result.gain.mean > 0 else found[BASELINE]
+        for arm, value in found.items():
+            values.setdefault(arm, []).append(value)
+    finish(task, values, results, write=not arguments.quick)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", help="folder with MovieLens 100K or Amazon Beauty")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
+    parser.add_argument(
+        "--confirm_seeds", type=int, default=3, help="of each search's confirmation (default: 3)"
+    )
+    parser.add_argument(
+        "--fraction",
+        type=float,
+        default=1.0,
+        help="share of the users: of MovieLens all else is left out, of Beauty these train",
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=9, help="of all trainings but those of the first rung"
+    )
+
+
+def quick() -> Task:
+    """The simulated shop, tiny."""
+    scenario = quickstart.shop(aug.datasets.simulated_shop("tiny"))
+    return Task(
+        name="quick",
+        build_model=functools.partial(TwoTower, **scenario.model),
+        policy=scenario.policy,
+        split=scenario.split,
+        development=lambda seed, number: aug.evaluation.development_split(
+            scenario.split(seed), seed=1000 * (seed + 1) + number, **scenario.split_options
+        ),
+        protocol=Protocol(epochs=3),
+    )
+
+
+def finish(
+    task: Task,
+    values: Mapping[str, list[float]],
+    results: list[SearchResult],
+    *,
+    write: bool,
+) -> None:
+    """Prints what each arm is worth on the test rows, and writes it beside the other results."""
+    fixed = [arm for arm in values if arm.startswith("fixed")]
+    # In hindsight: one strength for all seeds, the best on their test rows, or none.
+    best = max((BASELINE, *fixed), key=lambda arm: statistics.mean(values[arm]))
+    table = []
+    for arm, found in values.items():
+        difference = np.subtract(found, values[BASELINE])
+        cells = [f"{statistics.mean(found):.4f}", *(f"{value:.4f}" for value in found)]
+        gain = (
+            ""
+            if arm == BASELINE
+            else f"{difference.mean():+.4f} ({(difference > 0).sum()} of {len(found)})"
+        )
+        table.append([f"{arm}, best in hindsight" if arm == best else arm, *cells, gain])
+
+    def ratio(arm: str, other: str) -> float:
+        return statistics.mean(values[arm]) / statistics.mean(values[other])
+
+    epochs = task.protocol.epochs
+    figures = {
+        "found_to_best_fixed": ratio(FOUND, best),
+        "any_gain_to_best_fixed": ratio(ANY_GAIN, best),
+        "winner_to_best_fixed": ratio(WINNER, best),
+        "found_to_random": ratio(FOUND, RANDOM),
+        "any_gain_to_random": ratio(ANY_GAIN, RANDOM),
+        "winner_to_random": ratio(WINNER, RANDOM),
+        "winner_to_baseline": ratio(WINNER, BASELINE),
+        "policies_found": float(sum(result.policy is not None for result in results)),
+        "seeds": float(len(results)),
+        "budget_epochs": float(results[0].budget),
+        "spent_epochs": statistics.mean(result.spent for result in results),
+        "grid_epochs": float((1 + len(fixed)) * epochs),
+    }
+    said = "\n".join(f"- seed {seed}: {result}" for seed, result in enumerate(results))
+    notes = (
+        f"{OBJECTIVE} of the test rows, {len(results)} seeds, each with cold items of its own; "
+        f"{epochs} epochs at most, batches of {task.protocol.batch_size}. The last column is the mean "
+        "difference to the baseline, and in how many seeds it is above 0.\n\n"
+        f"The searches:\n\n{said}"
+    )
+    _common.finish(
+        f"search_{task.name}",
+        figures,
+        header=[
+            "arm",
+            "mean",
+            *(f"seed {seed}" for seed in range(len(results))),
+            "against baseline",
+        ],
+        table=table,
+        notes=notes,
+        write=write,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,4 @@
+"""Training, validation and test rows: `splits` by time and user, `histories`, `cross_validation`.
+
+`cuts` is what they share.
+"""
