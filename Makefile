@@ -1,7 +1,7 @@
 # Each target sets up what it needs. Another interpreter: make setup PYTHON=python3.12
 PYTHON ?= python3
 INSTALL = -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
-PYTEST = -m pytest -n 2 --dist loadfile
+PYTEST = -m pytest -n 2 --dist loadfile --durations 20
 # The whole pipeline first: it takes as long as all others together.
 TFX_TESTS = tests/examples/test_tfx_pipeline.py tests/components
 QUICKSTART = examples/quickstart.py --report report

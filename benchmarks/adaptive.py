@@ -252,6 +252,7 @@ def figures_of(mix: Mix) -> dict[str, float]:
         "ramp": "ramp",
         "uniform": "uniform random",
     }
+    names = {key: arm for key, arm in names.items() if arm in mix.arms}
     found = {}
     for key, arm in names.items():
         found[f"{key}_of_best_fixed"] = mix.of_best_fixed(arm)
@@ -405,7 +406,10 @@ def main() -> None:
     )
     name = f"adaptive_{data.name}" + ("_tuning" if tune else "")
     folder = None if quick else pathlib.Path("report") / "adaptive" / name
-    arms = make_arms(data, candidates(data) if tune else data.chosen, folder)
+    strategies = candidates(data) if tune else data.chosen
+    if quick:
+        strategies = dict(list(strategies.items())[:2])
+    arms = make_arms(data, strategies, folder)
     split = data.development if tune else data.split
     report = compare(
         data.build_model,

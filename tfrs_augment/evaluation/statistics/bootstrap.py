@@ -28,12 +28,16 @@ class Sums:
       totals: float64 `[users, columns]`, the sum of each metric (of an arm, on a slice).
       counts: float64 `[users, distinct]`, the rows, or queries, that are summed; a column for each set
         of these.
-      place: int64 `[columns]`, the column of `counts` of each of `totals`.
+      place: int64 `[columns]`, the column of `counts` of each of `totals`. Default: its own.
     """
 
     totals: np.ndarray
     counts: np.ndarray
-    place: np.ndarray
+    place: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.place is None:
+            object.__setattr__(self, "place", np.arange(self.totals.shape[1]))
 
     @classmethod
     def of(

@@ -155,7 +155,6 @@ def measure_interactions(
     sums = bootstrap.Sums(
         totals=np.stack([hits, popular, hits], axis=1)[some],
         counts=np.stack([random, random, popular], axis=1)[some],
-        place=np.arange(3),
     )
     values = dict(zip(LIFTS, map(float, bootstrap.means([sums])), strict=True))
     intervals = dict.fromkeys(LIFTS, (math.nan, math.nan))
