@@ -173,7 +173,9 @@ def _reasons(view: Document) -> Markup | None:
         tag("li", f"{reason}: " + ("everywhere" if len(places) == every else ", ".join(places)))
         for reason, places in found.items()
     ]
-    return join(tag("p", "Nothing can be told for want of more than rows:"), tag("ul", entries))
+    return join(
+        tag("p", "Where it can't be told for another reason than chance:"), tag("ul", entries)
+    )
 
 
 def _differences(view: Document) -> Markup:
