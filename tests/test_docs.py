@@ -48,7 +48,13 @@ def test_readme_snippets_run(tmp_path):
     assert done.returncode == 0, f"The line numbers are README.md's.\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def _marked(page: pathlib.Path):
+    """A page, slow where its snippets train one model after another."""
+    marks = [pytest.mark.slow] if page.stem in ("compare", "explain", "search") else []
+    return pytest.param(page, id=page.stem, marks=marks)
+
+
+@pytest.mark.parametrize("page", map(_marked, PAGES))
 def test_snippets_of_the_docs_run(page, tmp_path, monkeypatch):
     if page.stem == "tfx":
         pytest.skip("the page needs TFX; `make test-tfx` runs it (tests/components/test_page.py)")

@@ -23,6 +23,7 @@ def search(output, model="Mixed", more=""):
     )
 
 
+@pytest.mark.slow
 def test_what_is_found_is_written_and_resumed(shell, tmp_path):
     # Adam moves the share by 0.002 a step.
     helpful = "--model_option slope=20 --alpha 0.2"
@@ -50,6 +51,7 @@ def test_what_is_found_is_written_and_resumed(shell, tmp_path):
     assert (tmp_path / "policy.json").exists(), "what was there stays"
 
 
+@pytest.mark.slow
 def test_where_nothing_helps_no_policy_is_written(shell, tmp_path):
     (tmp_path / "policy.json").write_text("of an earlier search")
     code, out, _ = shell(search(tmp_path, "Harmed", "--weight warm=0.5 --weight cold=0.5"))

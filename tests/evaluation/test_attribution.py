@@ -216,6 +216,7 @@ def test_the_root_of_a_mean_where_lower_is_better():
         one.on("all", "recall@10")
 
 
+@pytest.mark.slow
 def test_sampled_orders_train_each_subset_once(shop):
     build = Counted()
     many = _policy(*(ops.IdDropout("item_id", rate=0.1, oov_token="i99") for _ in range(4)))
