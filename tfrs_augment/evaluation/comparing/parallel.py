@@ -215,7 +215,9 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 def _environment(processes: int) -> dict[str, str]:
     """Returns the variables of a process: this one's, with its share of the cores."""
-    threads = str(max(1, len(os.sched_getaffinity(0)) // processes))
+    # Not every system tells which cores a process may use.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = str(max(1, (cores or 1) // processes))
     shared = dict.fromkeys((_THREADS, *_THREAD_VARIABLES), threads)
     # TensorFlow would else take a GPU's whole memory in the first process.
     growth = {"TF_FORCE_GPU_ALLOW_GROWTH": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "true")}
