@@ -20,6 +20,7 @@ import tensorflow as tf
 
 import tfrs_augment as aug
 from tests.beam import rows
+from tests.shell import shell
 from tfrs_augment import cli
 from tfrs_augment.beam.reading import read_rows
 from tfrs_augment.beam.synthetic import encode
@@ -50,13 +51,6 @@ def folder(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(autouse=True)
 def _in_folder(folder, monkeypatch):
     monkeypatch.chdir(folder)
-
-
-def shell(command: str, capsys) -> tuple[int, str, str]:
-    capsys.readouterr()
-    code = cli.main(shlex.split(command))
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_fit_says_what_the_columns_were_taken_for(capsys, tmp_path):

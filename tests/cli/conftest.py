@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-
 import pytest
 
 from tests.evaluation.conftest import shop  # noqa: F401
 from tests.search.models import POLICY
-from tfrs_augment import cli
+from tests.shell import shell as run_command
 
 
 @pytest.fixture(scope="session")
@@ -28,10 +26,4 @@ def shell(files, monkeypatch, capsys):
     """Runs a command in that folder: its exit code, stdout and stderr."""
     monkeypatch.chdir(files)
 
-    def run(command: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = cli.main(shlex.split(command))
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return lambda command: run_command(command, capsys)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shlex
 
 import pytest
 
 import tfrs_augment as aug
 from tests.evaluation.test_page import make_report
+from tests.shell import shell
 from tfrs_augment import cli
 
 POLICY = aug.AugmentationPolicy(
@@ -50,13 +50,6 @@ def folder(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(autouse=True)
 def _in_folder(folder, monkeypatch):
     monkeypatch.chdir(folder)
-
-
-def shell(command: str, capsys) -> tuple[int, str, str]:
-    capsys.readouterr()
-    code = cli.main(shlex.split(command))
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_a_page_is_drawn_again_from_its_json(capsys):

@@ -12,6 +12,7 @@ import pytest
 import tf_keras
 
 from tests.synthesis import network_fits
+from tests.synthesis.private_cases import PRIVACY, QUICK, SCHEMA
 from tests.synthesis.tables import equal
 from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.schema import Domain, Schema
@@ -25,17 +26,6 @@ from tfrs_augment.synthesis.private import (
 )
 from tfrs_augment.synthesis.private_noise import Secret
 from tfrs_augment.synthesis.tabular_gan import TabularGAN
-
-QUICK = {"validate_every": 5, "generator_units": (16,), "critic_units": (16, 8), "batch_size": 40}
-PRIVACY = DifferentialPrivacy(noise_multiplier=1.0, delta=1e-4)
-SCHEMA = Schema(
-    {"kind": "bytes", "size": "bytes", "price": "float"},
-    {
-        "kind": Domain(values=frozenset([b"hat", b"bag", b"shirt", b"shoe", b"scarf"])),
-        "size": Domain(values=frozenset([b"s", b"m", b"l"])),
-        "price": Domain(0.0, 200.0),
-    },
-)
 
 
 @functools.cache

@@ -11,22 +11,11 @@ import scipy.optimize
 import scipy.stats
 from dp_accounting import pld, rdp
 
+from tests.synthesis.private_cases import SPENT
 from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.synthesis.private import (
     DifferentialPrivacy,
-    PrivacyBudget,
     epsilon_of,
-)
-
-SPENT = PrivacyBudget(
-    epsilon=0.0,
-    delta=1e-5,
-    unit="row",
-    noise_multiplier=1.1,
-    clip_norm=1.0,
-    count_noise_multiplier=10.0,
-    sampling_probability=0.01,
-    steps=1000,
 )
 
 

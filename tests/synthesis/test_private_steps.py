@@ -13,42 +13,17 @@ import scipy.stats
 import tensorflow as tf
 
 from tests.synthesis import network_fits
+from tests.synthesis.private_cases import PRIVACY, QUICK, SCHEMA, SPENT
 from tests.synthesis.tables import equal
-from tfrs_augment.schema import Domain, Schema
 from tfrs_augment.synthesis import networks
 from tfrs_augment.synthesis.adversarial import LEAK
 from tfrs_augment.synthesis.clipping import clipped_sum, critic_factors
 from tfrs_augment.synthesis.declared import declared_spec
 from tfrs_augment.synthesis.encoding import TableEncoding
-from tfrs_augment.synthesis.private import (
-    DifferentialPrivacy,
-    PrivacyBudget,
-)
 from tfrs_augment.synthesis.private_noise import Secret, noisy_shares
 from tfrs_augment.synthesis.private_training import PrivateTrainer, poisson_sample, with_noise
 from tfrs_augment.synthesis.tabular_gan import TabularGAN
 from tfrs_augment.synthesis.training_by_sampling import ConditionSampler
-
-QUICK = {"validate_every": 5, "generator_units": (16,), "critic_units": (16, 8), "batch_size": 40}
-PRIVACY = DifferentialPrivacy(noise_multiplier=1.0, delta=1e-4)
-SCHEMA = Schema(
-    {"kind": "bytes", "size": "bytes", "price": "float"},
-    {
-        "kind": Domain(values=frozenset([b"hat", b"bag", b"shirt", b"shoe", b"scarf"])),
-        "size": Domain(values=frozenset([b"s", b"m", b"l"])),
-        "price": Domain(0.0, 200.0),
-    },
-)
-SPENT = PrivacyBudget(
-    epsilon=0.0,
-    delta=1e-5,
-    unit="row",
-    noise_multiplier=1.1,
-    clip_norm=1.0,
-    count_noise_multiplier=10.0,
-    sampling_probability=0.01,
-    steps=1000,
-)
 
 
 @functools.cache

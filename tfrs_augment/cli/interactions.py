@@ -29,13 +29,7 @@ def add_interactions(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="column with the times, whole numbers (default timestamp)",
     )
-    for owner in ("user", "item"):
-        parser.add_argument(
-            f"--{owner}_features",
-            nargs="*",
-            metavar="NAME",
-            help=f"columns that belong to the {owner} (default: those that do not vary within one)",
-        )
+    options.add_owner_features(parser)
 
 
 def read_interactions(

@@ -53,6 +53,17 @@ def add_columns(parser) -> None:
     )
 
 
+def add_owner_features(parser) -> None:
+    """Adds --user_features and --item_features."""
+    for owner in ("user", "item"):
+        parser.add_argument(
+            f"--{owner}_features",
+            nargs="*",
+            metavar="NAME",
+            help=f"columns that belong to the {owner} (default: those that do not vary within one)",
+        )
+
+
 def add_synthesizer(parser, *, required: bool = True) -> None:
     """Adds --synthesizer."""
     parser.add_argument(

@@ -122,12 +122,17 @@ def main(arguments: argparse.Namespace, _: Sequence[str]) -> int:
     folder = ResultFolder(arguments.output, "trials.json", arguments.overwrite)
     data, _nothing = read_interactions(arguments)
     training.check_policy(policy, data, arguments.policy)
-    # All of --input may choose: the test rows are elsewhere.
     data = dataclasses.replace(data, name=f"{data.name} (development)")
+
+    def development(seed):
+        # All of --input may choose: the test rows are elsewhere.
+        one = split(data, by=arguments.by, cold_share=arguments.cold_share, seed=seed)
+        return dataclasses.replace(one, development=True)
+
     result = search(
         build_model,
         space,
-        split=lambda seed: split(data, by=arguments.by, cold_share=arguments.cold_share, seed=seed),
+        split=development,
         seeds=seeds,
         confirm_seeds=[len(seeds) + number for number in confirm],
         schedule=schedule,

@@ -25,8 +25,6 @@ from tfrs_augment.search.schedule import Rung, Schedule
 from tfrs_augment.search.space import Candidate, Space
 from tfrs_augment.search.study import StudyFile, draw
 
-_DEVELOPMENT = "(development)"
-"""What `development_split` and `development_histories` add to the name of their rows."""
 _CONFIRM = 5
 
 
@@ -181,7 +179,7 @@ class _Splits:
                 raise InvalidArgumentError(
                     f"`split` must return a Split. Received: {type(one).__name__} (seed {seed})."
                 )
-            if _DEVELOPMENT not in one.train.name:
+            if not one.development:
                 raise InvalidArgumentError(
                     "`split` must return development splits, so that no test row chooses the policy. "
                     f"Received: '{one.name}' (seed {seed}). Pass split=lambda seed: "

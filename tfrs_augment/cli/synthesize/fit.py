@@ -71,13 +71,7 @@ def add_parser(commands) -> None:
     parser.add_argument("--user_id", metavar="NAME", help="of interactions (default user_id)")
     parser.add_argument("--item_id", metavar="NAME", help="of interactions (default item_id)")
     parser.add_argument("--timestamp", metavar="NAME", help="of interactions (default timestamp)")
-    for owner in ("user", "item"):
-        parser.add_argument(
-            f"--{owner}_features",
-            nargs="*",
-            metavar="NAME",
-            help=f"columns that belong to the {owner} (default: those that do not vary within one)",
-        )
+    options.add_owner_features(parser)
     parser.add_argument(
         "--option",
         action="append",

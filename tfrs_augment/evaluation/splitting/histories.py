@@ -153,7 +153,7 @@ def development_histories(whole: Split, *, seed: int = 0, **options) -> Split:
     known = seen.take(warm[seen.item_index()])
     items = {name: take_column(column, warm) for name, column in known.items.items()}
     known = dataclasses.replace(known, items=items, name=f"{known.name} (development)")
-    return split_histories(known, seed=seed, **options)
+    return dataclasses.replace(split_histories(known, seed=seed, **options), development=True)
 
 
 def _check(data, fraction, max_history, max_validation) -> None:

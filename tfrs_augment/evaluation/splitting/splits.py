@@ -69,6 +69,7 @@ class Split:
         the counts before sampling, so that a slice holds the same items at any size of the sample.
       earlier: bool `[test rows]`, the test rows that are not of the last ones: earlier rows of cold
         items, which count for the slices of cold items alone. Default: none.
+      development: whether no row is of the test of a whole split: what `development_split` returns.
     """
 
     train: Interactions
@@ -79,6 +80,7 @@ class Split:
     query_from: str = "users"
     popularity: np.ndarray | None = None
     earlier: np.ndarray | None = None
+    development: bool = False
 
     def __post_init__(self) -> None:
         if self.query_from not in QUERY_SOURCES:
@@ -297,7 +299,7 @@ def development_split(whole: Split, *, seed: int = 0, **options) -> Split:
         timestamp=whole.train.timestamp,
         name=f"{whole.train.name} (development)",
     )
-    return split(known, seed=seed, **options)
+    return dataclasses.replace(split(known, seed=seed, **options), development=True)
 
 
 def split_of(

@@ -259,9 +259,9 @@ def _inverse_chi(degrees: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarra
     """Returns values of `degrees / chi-square`, `[n, nodes]`, and their weights, which sum to 1."""
     half = degrees[:, None] / 2.0
     # In the logarithm of chi-square / degrees the density is smooth and the rule of trapezes exact.
-    low = np.log(_LEFT_OUT) / half - 1.0
+    # The first end rules with few degrees, the second with many.
+    low = np.maximum(np.log(_LEFT_OUT) / half - 1.0, -7.5 / np.sqrt(half) - 40.0 / half)
     high = np.log1p(6.0 / np.sqrt(half) + 9.0 / half)
-    low = np.maximum(low, -7.5 / np.sqrt(half) - 40.0 / half)
     at = low + (high - low) * np.linspace(0.0, 1.0, nodes)
     logs = half * (at - np.exp(at))
     weights = np.exp(logs - logs.max(axis=1, keepdims=True))
