@@ -15,7 +15,7 @@ test leaves and no more. Then arms are trained on the whole training rows and ju
 - found, any gain: the winner where its gain in the confirmation is above 0, proven or not, else none.
 
 All have the same epochs, batches and early stopping. The search itself costs what `budget_epochs` says, the
-fixed grid with as many seeds what `grid_epochs` says. The objective is NDCG@50, half of warm and half of cold
+fixed grid with one seed what `grid_epochs` says. The objective is NDCG@50, half of warm and half of cold
 rows. Resumable: studies and trainings are kept in report/search/ of the working directory.
 """
 
@@ -50,7 +50,6 @@ BASELINE, RANDOM, WINNER, FOUND = "baseline", "random", "winner", "found"
 ANY_GAIN = "found, any gain"
 STRENGTHS = (1.0, 2.0, 4.0)
 OBJECTIVE = Objective("ndcg@50", {"warm": 1, "cold": 1})
-SCHEDULE = Schedule(candidates=6, eta=3, rungs=2)
 HIGHEST = 0.5
 """The highest rate that a candidate may have."""
 
@@ -139,7 +138,12 @@ def stronger(policy: aug.AugmentationPolicy, factor: float) -> aug.AugmentationP
 
 
 def run_seed(
-    task: Task, seed: int, confirm: int, folder: pathlib.Path
+    task: Task,
+    seed: int,
+    schedule: Schedule,
+    rung_seeds: int,
+    confirm_seeds: int,
+    folder: pathlib.Path,
 ) -> tuple[SearchResult, Report]:
     """Searches on development rows of one seed, and judges on its test rows."""
     space = space_of(task.policy)
@@ -147,9 +151,9 @@ def run_seed(
         task.build_model,
         space,
         split=functools.partial(task.development, seed),
-        seeds=(0,),
-        confirm_seeds=range(1, 1 + confirm),
-        schedule=SCHEDULE,
+        seeds=range(rung_seeds),
+        confirm_seeds=range(rung_seeds, rung_seeds + confirm_seeds),
+        schedule=schedule,
         objective=OBJECTIVE,
         protocol=task.protocol,
         baseline=task.baseline,
@@ -175,16 +179,19 @@ def run_seed(
 def main() -> None:
     arguments = _common.parse(__doc__, add=add_arguments)
     if arguments.quick:
-        task, seeds, confirm = quick(), 1, 2
+        task, seeds, rung_seeds, confirm_seeds = quick(), 1, 1, 2
+        schedule = Schedule(candidates=4, eta=3, rungs=2)
     else:
         make = beauty if _beauty.is_beauty(arguments.data) else movielens
         task = make(arguments.data, arguments.fraction, arguments.epochs)
-        seeds, confirm = arguments.seeds, arguments.confirm_seeds
+        seeds, rung_seeds = arguments.seeds, arguments.rung_seeds
+        confirm_seeds = arguments.confirm_seeds
+        schedule = Schedule(candidates=arguments.candidates, rungs=arguments.rungs)
     folder = pathlib.Path("report") / "search" / task.name
     values: dict[str, list[float]] = {}
     results = []
     for seed in range(seeds):
-        result, report = run_seed(task, seed, confirm, folder)
+        result, report = run_seed(task, seed, schedule, rung_seeds, confirm_seeds, folder)
         results.append(result)
         print(f"seed {seed}: {result}", flush=True)
         found = OBJECTIVE.values(report)
@@ -198,8 +205,13 @@ def main() -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="folder with MovieLens 100K or Amazon Beauty")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
+    parser.add_argument("--candidates", type=int, default=9, help="of the first rung (default: 9)")
+    parser.add_argument("--rungs", type=int, default=3, help="of each search (default: 3)")
     parser.add_argument(
-        "--confirm_seeds", type=int, default=3, help="of each search's confirmation (default: 3)"
+        "--rung_seeds", type=int, default=2, help="of each search's rungs (default: 2)"
+    )
+    parser.add_argument(
+        "--confirm_seeds", type=int, default=5, help="of each search's confirmation (default: 5)"
     )
     parser.add_argument(
         "--fraction",
