@@ -85,7 +85,8 @@ def bars(
     if limit is not None:
         at = scale(limit)
         line = tag("line", x1=at, x2=at, y1=_TOP, y2=bottom, class_="zero", aria_hidden="true")
-    return drawing(bottom + _FOOT, ticks_below(scale, _TOP, bottom), drawn, line, label=label)
+    # Below the rows, whose text would be struck through.
+    return drawing(bottom + _FOOT, ticks_below(scale, _TOP, bottom), line, drawn, label=label)
 
 
 def _rows(rows: Sequence[tuple[str, float, float]], label: str, *, others: bool) -> Markup:
