@@ -206,7 +206,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="folder with MovieLens 100K or Amazon Beauty")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
     parser.add_argument("--candidates", type=int, default=9, help="of the first rung (default: 9)")
-    parser.add_argument("--rungs", type=int, default=3, help="of each search (default: 3)")
+    parser.add_argument("--rungs", type=int, default=2, help="of each search (default: 2)")
     parser.add_argument(
         "--rung_seeds", type=int, default=2, help="of each search's rungs (default: 2)"
     )

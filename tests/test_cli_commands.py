@@ -183,9 +183,13 @@ def test_ctrl_c_takes_one_line(capsys, monkeypatch):
     assert shell("inspect in.tfrecord", capsys) == (130, "", "tfrs-augment: interrupted\n")
 
 
-def test_ctrl_c_in_the_middle_of_a_job(capsys, monkeypatch, tmp_path):
+def test_ctrl_c_in_the_middle_of_a_job(capsys, monkeypatch, request, tmp_path):
     """In the local engine the signal may meet the code of a worker."""
     from tfrs_augment.beam import blocks
+
+    # As in a terminal: a shell starts what runs in its background with the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     def interrupted(*_, **__):
         os.kill(os.getpid(), signal.SIGINT)

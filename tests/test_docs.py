@@ -11,6 +11,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+_LONG = ("compare", "explain", "reports", "search", "towers")
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
@@ -50,7 +51,7 @@ def test_readme_snippets_run(tmp_path):
 
 def _marked(page: pathlib.Path):
     """A page, slow where its snippets train one model after another."""
-    marks = [pytest.mark.slow] if page.stem in ("compare", "explain", "search") else []
+    marks = [pytest.mark.slow] if page.stem in _LONG else []
     return pytest.param(page, id=page.stem, marks=marks)
 
 

@@ -57,6 +57,7 @@ def test_a_second_run_is_refused_and_overwrites_from_the_cache(report, shell):
     assert out.splitlines()[2:] != [] and len(out.splitlines()) == len(first.splitlines())
 
 
+@pytest.mark.slow
 def test_given_test_rows_and_two_policies(shell, tmp_path):
     shutil.copy("policy.json", tmp_path / "strong.json")
     code, out, _ = shell(

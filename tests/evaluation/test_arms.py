@@ -132,6 +132,7 @@ def test_an_ensemble_takes_scorers_too(warm, shop):
     assert (ranks.greater == expected.greater).mean() > 0.99
 
 
+@pytest.mark.slow
 def test_what_others_need_is_kept_and_made_again_where_it_is_not(warm):
     report, build, arms, options, _ = warm
     trained = len(build.made)

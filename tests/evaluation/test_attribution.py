@@ -237,6 +237,7 @@ def test_sampled_orders_train_each_subset_once(shop):
     assert "None" not in one.table()
 
 
+@pytest.mark.slow
 def test_what_all_trainings_share(shop):
     seen, build = [], Counted()
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras
 
+from tests.evaluation.tiny_models import Layered
 from tfrs_augment import evaluation
 from tfrs_augment.adaptive import AdaptivePolicy, Exp3
 from tfrs_augment.errors import InvalidArgumentError
@@ -189,6 +190,7 @@ def test_the_loss_of_each_epoch_is_kept(report):
     assert found.to_dict()["runs"][0]["loss"] == losses
 
 
+@pytest.mark.slow
 def test_an_arm_trains_on_rows_of_its_own(shop, tmp_path):
     given = []
 
@@ -301,6 +303,34 @@ def test_equal_seeds_give_equal_results_and_steps_are_those_of_one_copy(shop):
     figure = found.figure("b", "all", "ndcg@10")
     assert figure.difference == pytest.approx(0.0, abs=0.01)
     assert found.figure("copies", "all", "ndcg@10").difference != 0.0
+
+
+class Shy(Layered):
+    """Has a variable that only a training step makes, and counts how often that step is traced."""
+
+    def __init__(self, train, shy=True):
+        super().__init__(train)
+        self._shy, self.traced, self.bias = shy, 0, None
+
+    def compute_loss(self, features, training=False):
+        loss = super().compute_loss(features, training)
+        if not training:
+            return loss
+        self.traced += 1
+        if self.bias is None and self._shy:
+            with tf.init_scope():
+                self.bias = tf.Variable(1.0)
+        return loss + self.bias**2 if self._shy else loss
+
+
+def test_a_step_is_traced_once_unless_it_makes_variables_of_its_own(shop):
+    split = _split(shop)(0)
+    bold, shy = Shy(split.train, shy=False), Shy(split.train)
+    train(bold, split, FAST)
+    train(shy, split, FAST)
+    assert bold.traced == 1
+    # It was trained with the others, by an optimizer that knows it.
+    assert abs(float(shy.bias)) < 1.0
 
 
 def test_the_validation_metric_is_in_the_logs_of_later_callbacks(shop):

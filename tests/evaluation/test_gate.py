@@ -123,6 +123,7 @@ class TestJudge:
         assert "not clear of popularity sampling, which gave +0.10" in found.verdict
 
 
+@pytest.mark.slow
 def test_rows_that_show_what_users_like_are_taken(shop, one):
     def truth(one, rows, seed):
         noise = np.random.default_rng(seed).gumbel(size=shop.truth.choice_scores().shape)

@@ -55,6 +55,7 @@ def rate(candidate) -> float:
     return candidate.values.get(f"{ID}.rate", 0.0)
 
 
+@pytest.mark.slow
 def test_the_search_finds_what_helps(found):
     rates = {trial.candidate.number: rate(trial.candidate) for trial in found.trials}
     assert found.gain.verdict == "helps" and found.gain.low > 0
@@ -65,6 +66,7 @@ def test_the_search_finds_what_helps(found):
     assert set(found.confirmation.arms) == {"baseline", found.winner.name}
 
 
+@pytest.mark.slow
 def test_all_are_trained_equally_long_and_the_best_go_on(found):
     assert [(r.epochs, r.candidates) for r in found.rungs] == [(2, 4), (4, 2)]
     first = {t.candidate.number: t.values[2] for t in found.trials}
@@ -75,6 +77,7 @@ def test_all_are_trained_equally_long_and_the_best_go_on(found):
     assert set(found.baseline) == {2, 4}
 
 
+@pytest.mark.slow
 def test_the_budget_is_kept(found):
     assert found.budget == 2 * (2 * 5 + 4 * 3) + 2 * 3 * 4
     assert 0 < found.spent <= found.budget
@@ -94,6 +97,7 @@ def test_where_augmentation_hurts_the_answer_is_none(shop, tmp_path):
     assert result.to_dict()["found"] is False
 
 
+@pytest.mark.slow
 def test_the_result_is_written_and_read(found, tmp_path):
     found.save(tmp_path / "policy.json")
     assert aug.AugmentationPolicy.load(tmp_path / "policy.json") == found.policy
@@ -109,6 +113,7 @@ def test_the_result_is_written_and_read(found, tmp_path):
     assert lines[3].split()[1:3] == found.winner.name.split() and "winner" in lines[3]
 
 
+@pytest.mark.slow
 def test_importance_names_the_parameter_that_counts(found):
     space = Space(POLICY, {f"{ID}.rate": Float(0.0, 0.6), PRICE: Switch()})
     candidates = draw(space, 30, seed=0)
@@ -120,6 +125,7 @@ def test_importance_names_the_parameter_that_counts(found):
     assert set(found.importance()) <= set(SPACE.parameters)
 
 
+@pytest.mark.slow
 def test_copies_and_popularity_rates(shop):
     rare = aug.ops.PopularityRate(scale=50.0, maximum=0.5)
     space = Space(POLICY, {f"{ID}.rate": Choice([0.3, rare]), "copies": Choice([1, 2])})
@@ -139,6 +145,7 @@ def test_weights_choose_the_slices(shop):
         run(shop, split=without, objective=Objective(weights={"warm": 1, "cold": 1}))
 
 
+@pytest.mark.slow
 def test_a_mix_is_the_weighted_mean_of_its_slices(found):
     report = found.confirmation
     mixed = Objective("recall@10", {"warm": 3, "cold": 1})
@@ -156,6 +163,7 @@ def test_a_mix_is_the_weighted_mean_of_its_slices(found):
     )
 
 
+@pytest.mark.slow
 def test_alpha_is_how_sure_the_search_must_be(found):
     objective = Objective("ndcg@50")
     report, name = found.confirmation, found.winner.name
@@ -165,6 +173,7 @@ def test_alpha_is_how_sure_the_search_must_be(found):
     assert surer.verdict == "can't tell" and surer.p_value == sure.p_value
 
 
+@pytest.mark.slow
 def test_a_candidate_that_cannot_be_trained_is_dropped(shop, tmp_path):
     result = run(shop, _Picky, folder=tmp_path, **FEW)
     failed = [t for t in result.trials if t.state == "failed"]

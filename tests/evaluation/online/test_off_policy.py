@@ -115,6 +115,7 @@ def test_intervals_of_the_logged_mean_are_textbook_ones():
 # Simulated logs.
 
 
+@pytest.mark.slow
 def test_estimators_are_unbiased_and_their_intervals_cover(bandit):
     """Also where predictions are poor: a constant that is too high."""
     logs = 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,9 @@ from tfrs_augment.evaluation.comparing.validation import (
 from tfrs_augment.evaluation.splitting.splits import Split
 
 __all__ = ["Embedder", "Protocol", "Training", "train"]
+
+# What an optimizer of Keras says of one that it was not built with.
+_UNKNOWN_VARIABLE = "cannot recognize variable"
 
 Embed = Callable[[tf_keras.Model, Mapping[str, tf.Tensor]], tf.Tensor]
 
@@ -175,15 +179,35 @@ def train(
     rows = rows if copies == 1 else rows.take(np.tile(_all(rows), copies))
     batches = rows.dataset(protocol.batch_size, shuffle_seed=seed).repeat().prefetch(2)
     watch = EarlyStopping(protocol.measure(split), protocol, after_fit, on_epoch)
-    model.fit(
+    fit = functools.partial(
+        model.fit,
         batches,
         steps_per_epoch=-(-len(split.train) // protocol.batch_size),
         epochs=protocol.epochs,
         callbacks=[watch, *callbacks],
         verbose=0,
     )
+    try:
+        _make_variables(model, rows)
+        fit()
+    except KeyError as error:
+        if _UNKNOWN_VARIABLE not in str(error):
+            raise
+        # Its first step made more of them, and ended before it changed any.
+        model.compile(optimizer=protocol.optimizer())
+        fit()
     model.set_weights(watch.best_weights)
     return Training(watch.loss, watch.history, watch.best_epoch)
+
+
+def _make_variables(model: tf_keras.Model, rows: Interactions) -> None:
+    """Makes the variables of a model and its optimizer ahead of the first step, which then is traced once.
+
+    A step that makes variables is traced twice, as long as some epochs of few rows take.
+    """
+    if isinstance(model.optimizer, tf_keras.optimizers.Optimizer):
+        model.compute_loss(rows.take(np.arange(min(2, len(rows)))).to_tensors(), training=False)
+        model.optimizer.build(model.trainable_variables)
 
 
 def _all(data) -> np.ndarray:
