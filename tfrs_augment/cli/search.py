@@ -56,7 +56,7 @@ def add_parser(commands) -> None:
     )
     for name, default, text in (
         ("candidates", 9, "policies of the first rung"),
-        ("rungs", 3, "rounds"),
+        ("rungs", 2, "rounds"),
         ("seeds", 2, "trainings of each policy in a rung"),
         ("confirm_seeds", 5, "trainings of the best and of no augmentation, with other seeds"),
     ):

@@ -31,7 +31,8 @@ class Schedule:
       candidates: of the first rung, at least 2. Default: 9.
       eta: what divides the number of candidates from rung to rung, and multiplies the epochs, above 1.
         Default: 3.
-      rungs: how many, at least 1. Default: 3.
+      rungs: how many, at least 1. More are cheaper, and their first rungs so short that they favour what
+        learns fast. Default: 2.
 
     Raises:
       InvalidArgumentError: an argument breaks its rule.
@@ -50,7 +51,7 @@ class Schedule:
     _: dataclasses.KW_ONLY
     candidates: int = 9
     eta: float = 3
-    rungs: int = 3
+    rungs: int = 2
 
     def __post_init__(self) -> None:
         for name, least in (("candidates", 2), ("rungs", 1)):
