@@ -89,12 +89,14 @@ class Data:
     scales: Sequence[float]
 
 
-def movielens(folder: str) -> Data:
-    scenario = recommendation.with_pseudo_cold(quickstart.load(folder))
+def dense(name: str, scenario: quickstart.Scenario) -> Data:
+    """A scenario of the quickstart, with pseudo-cold items to stop by."""
+    scenario = recommendation.with_pseudo_cold(scenario)
+    item_id = scenario.data.item_id
     return Data(
-        name="movielens",
+        name=name,
         policy=scenario.policy,
-        item_id="movie_id",
+        item_id=item_id,
         build_model=functools.partial(TwoTower, **scenario.model),
         split=scenario.split,
         development=scenario.development,
@@ -106,7 +108,7 @@ def movielens(folder: str) -> Data:
             "Exp3": Exp3(),
             "Thompson": ThompsonSampling(),
             "generalization gap": GeneralizationGap(tolerance=0.0),
-            "popularity": ByPopularity("movie_id", scale=30.0),
+            "popularity": ByPopularity(item_id, scale=30.0),
         },
         scales=(10.0, 30.0),
     )
@@ -393,10 +395,14 @@ def main() -> None:
     if arguments.threads:
         tf.config.threading.set_intra_op_parallelism_threads(arguments.threads)
         tf.config.threading.set_inter_op_parallelism_threads(arguments.threads)
-    if arguments.data is None:
+    if arguments.quick:
+        data = dense("quick", quickstart.shop(aug.datasets.simulated_shop("tiny")))
+    elif arguments.data is None:
         raise SystemExit("--data must name a folder with MovieLens 100K or Amazon Beauty.")
-    is_beauty = _beauty.is_beauty(arguments.data)
-    data = beauty(arguments.data, arguments.fraction) if is_beauty else movielens(arguments.data)
+    elif _beauty.is_beauty(arguments.data):
+        data = beauty(arguments.data, arguments.fraction)
+    else:
+        data = dense("movielens", quickstart.load(arguments.data))
     tune, quick = arguments.tune, arguments.quick
     first = DEVELOPMENT_SEED if tune else 0
     seeds = range(first, first + (1 if quick else arguments.seeds))

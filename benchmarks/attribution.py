@@ -32,7 +32,7 @@ HEADER += ["alone", "added last", "verdict"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--data", required=True, help="folder with MovieLens 100K")
+    parser.add_argument("--data", help="folder with MovieLens 100K")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="the seeds")
     parser.add_argument("--epochs", type=int, default=30, help="most epochs (default: 30)")
     parser.add_argument("--plot", help="folder to write a PNG a slice to")
@@ -59,7 +59,12 @@ def figures_of(found: Attribution) -> dict[str, float]:
 
 def main() -> None:
     options = _common.parse(__doc__, add=add_arguments)
-    scenario = quickstart.movielens(aug.datasets.movielens_100k(options.data))
+    if options.quick:
+        scenario = quickstart.shop(aug.datasets.simulated_shop("tiny"))
+    elif options.data is None:
+        raise SystemExit("--data must name a folder with MovieLens 100K.")
+    else:
+        scenario = quickstart.load(options.data)
     epochs, seeds = (2, [0]) if options.quick else (options.epochs, options.seeds)
     run = functools.partial(
         attribute,
@@ -83,7 +88,7 @@ def main() -> None:
                     one.plot(pathlib.Path(options.plot) / f"attribution_movielens_{name}.png")
     rows = {name: found.report.rows(name) for name in SLICES}
     _common.finish(
-        "attribution_movielens",
+        "attribution_" + ("quick" if options.quick else "movielens"),
         figures,
         header=HEADER,
         table=table,
