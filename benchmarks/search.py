@@ -1,8 +1,7 @@
 """Does the search find a policy, and is it worth its budget? The found policy on test rows, seed by seed.
 
-    python benchmarks/search.py --data path/to/ml-100k
-    python benchmarks/search.py --data path/to/ml-100k --fraction 0.3 --epochs 8
-    python benchmarks/search.py --data path/to/amazon-beauty --fraction 0.1
+    python benchmarks/search.py --data path/to/ml-100k --epochs 18
+    python benchmarks/search.py --data path/to/amazon-beauty --fraction 0.1 --epochs 24
 
 For each seed the data are split with cold items of their own; the search sees development splits of what the
 test leaves and no more. Then arms are trained on the whole training rows and judged on the test rows:
@@ -43,6 +42,7 @@ import tfrs_augment as aug
 from tfrs_augment.datasets import Interactions
 from tfrs_augment.datasets.interactions import take_column
 from tfrs_augment.evaluation import Arm, Protocol, Report, Split, compare
+from tfrs_augment.evaluation.statistics.distributions import student_quantile
 from tfrs_augment.search import Float, Objective, Schedule, SearchResult, Space, Switch, search
 from tfrs_augment.towers import SequentialTwoTower, TwoTower, mean_oov
 
@@ -239,6 +239,18 @@ def quick() -> Task:
     )
 
 
+def share(name: str, values: list[float], others: list[float]) -> dict[str, float]:
+    """One arm's mean as a share of another's, with a 95 % interval of the paired difference over seeds."""
+    of = statistics.mean(others)
+    difference = np.subtract(values, others) / of
+    figures = {name: 1 + difference.mean()}
+    if len(difference) > 1:
+        error = difference.std(ddof=1) / len(difference) ** 0.5
+        half = student_quantile(0.975, len(difference) - 1) * error
+        figures |= {f"{name}_low": figures[name] - half, f"{name}_high": figures[name] + half}
+    return figures
+
+
 def finish(
     task: Task,
     values: Mapping[str, list[float]],
@@ -261,18 +273,12 @@ def finish(
         )
         table.append([f"{arm}, best in hindsight" if arm == best else arm, *cells, gain])
 
-    def ratio(arm: str, other: str) -> float:
-        return statistics.mean(values[arm]) / statistics.mean(values[other])
-
     epochs = task.protocol.epochs
-    figures = {
-        "found_to_best_fixed": ratio(FOUND, best),
-        "any_gain_to_best_fixed": ratio(ANY_GAIN, best),
-        "winner_to_best_fixed": ratio(WINNER, best),
-        "found_to_random": ratio(FOUND, RANDOM),
-        "any_gain_to_random": ratio(ANY_GAIN, RANDOM),
-        "winner_to_random": ratio(WINNER, RANDOM),
-        "winner_to_baseline": ratio(WINNER, BASELINE),
+    figures = {}
+    for one, arm in (("found", FOUND), ("any_gain", ANY_GAIN), ("winner", WINNER)):
+        for of, other in (("best_fixed", best), ("random", RANDOM), ("baseline", BASELINE)):
+            figures |= share(f"{one}_to_{of}", values[arm], values[other])
+    figures |= {
         "policies_found": float(sum(result.policy is not None for result in results)),
         "seeds": float(len(results)),
         "budget_epochs": float(results[0].budget),
