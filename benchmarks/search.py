@@ -2,6 +2,7 @@
 
     python benchmarks/search.py --data path/to/ml-100k --epochs 18
     python benchmarks/search.py --data path/to/amazon-beauty --fraction 0.1 --epochs 24
+    python benchmarks/search.py --data path/to/amazon-beauty --fraction 0.1 --epochs 24 --ranks --seeds 2
 
 For each seed the data are split with cold items of their own; the search sees development splits of what the
 test leaves and no more. Then arms are trained on the whole training rows and judged on the test rows:
@@ -14,8 +15,10 @@ test leaves and no more. Then arms are trained on the whole training rows and ju
 - found, any gain: the winner where its gain in the confirmation is above 0, proven or not, else none.
 
 All have the same epochs, batches and early stopping. The search itself costs what `budget_epochs` says, the
-fixed grid with one seed what `grid_epochs` says. The objective is NDCG@50, half of warm and half of cold
-rows. Resumable: studies and trainings are kept in report/search/ of the working directory.
+fixed grid with one seed what `grid_epochs` says. The objective is NDCG@50, half of warm, half of cold rows.
+`--ranks` searches for nothing: it trains all candidates to the end, and says how far their order after fewer
+epochs is that of the last, on development rows. Resumable: studies and trainings are kept in report/search/
+of the working directory.
 """
 
 from __future__ import annotations
@@ -43,7 +46,9 @@ from tfrs_augment.datasets import Interactions
 from tfrs_augment.datasets.interactions import take_column
 from tfrs_augment.evaluation import Arm, Protocol, Report, Split, compare
 from tfrs_augment.evaluation.statistics.distributions import student_quantile
+from tfrs_augment.rank_statistics import spearman
 from tfrs_augment.search import Float, Objective, Schedule, SearchResult, Space, Switch, search
+from tfrs_augment.search.study import draw
 from tfrs_augment.towers import SequentialTwoTower, TwoTower, mean_oov
 
 BASELINE, RANDOM, WINNER, FOUND = "baseline", "random", "winner", "found"
@@ -176,6 +181,40 @@ def run_seed(
     return result, report
 
 
+def rank_early(task: Task, seeds: int, candidates: int, rung_seeds: int, folder: pathlib.Path):
+    """Writes the rank correlations of the candidates' order after fewer epochs with that of the last."""
+    epochs = [rung.epochs for rung in Schedule(rungs=3).plan(task.protocol.epochs)]
+    table = []
+    for seed in range(seeds):
+        drawn = draw(space_of(task.policy), candidates, seed)
+        values = []
+        for count in epochs:
+            report = compare(
+                task.build_model,
+                {one.name: Arm(one.policy) for one in drawn},
+                split=functools.partial(task.development, seed),
+                seeds=range(rung_seeds),
+                protocol=dataclasses.replace(task.protocol, epochs=count),
+                cache_dir=folder / f"study_{seed}" / "runs",
+            )
+            found = OBJECTIVE.values(report)
+            values.append(np.array([found[one.name] for one in drawn]))
+        for count, early in zip(epochs[:-1], values):
+            table.append(
+                [str(seed), f"{count} of {epochs[-1]}", f"{spearman(early, values[-1]):.2f}"]
+            )
+    _common.finish(
+        f"search_{task.name}_ranks",
+        {},
+        header=["seed", "epochs", "rank correlation with the last"],
+        table=table,
+        notes=(
+            f"{OBJECTIVE} of development rows of {seeds} test splits, {candidates} candidates, mean of "
+            f"{rung_seeds} seeds."
+        ),
+    )
+
+
 def main() -> None:
     arguments = _common.parse(__doc__, add=add_arguments)
     if arguments.quick:
@@ -188,6 +227,9 @@ def main() -> None:
         confirm_seeds = arguments.confirm_seeds
         schedule = Schedule(candidates=arguments.candidates, rungs=arguments.rungs)
     folder = pathlib.Path("report") / "search" / task.name
+    if arguments.ranks and not arguments.quick:
+        rank_early(task, seeds, schedule.candidates, rung_seeds, folder)
+        return
     values: dict[str, list[float]] = {}
     results = []
     for seed in range(seeds):
@@ -206,6 +248,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", help="folder with MovieLens 100K or Amazon Beauty")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: 5)")
     parser.add_argument("--candidates", type=int, default=9, help="of the first rung (default: 9)")
+    parser.add_argument(
+        "--ranks", action="store_true", help="how far few epochs foretell the last; no search"
+    )
     parser.add_argument("--rungs", type=int, default=2, help="of each search (default: 2)")
     parser.add_argument(
         "--rung_seeds", type=int, default=2, help="of each search's rungs (default: 2)"
