@@ -333,6 +333,25 @@ def test_a_step_is_traced_once_unless_it_makes_variables_of_its_own(shop):
     assert abs(float(shy.bias)) < 1.0
 
 
+class OwnStep(Layered):
+    """Trains without a loss of TFRS, and does not name what it lost."""
+
+    def train_step(self, features):
+        self.query_model(features), self.candidate_model(features)
+        for variable in self.trainable_variables:
+            variable.assign(0.9 * variable)
+        return {"mine": tf.constant(1.0)}
+
+    def compute_loss(self, features, training=False):
+        raise AssertionError("is not asked")
+
+
+def test_a_model_may_have_a_step_of_its_own(shop):
+    split = _split(shop)(0)
+    history = train(OwnStep(split.train), split, FAST)
+    assert history.loss == [] and history.validation
+
+
 def test_the_validation_metric_is_in_the_logs_of_later_callbacks(shop):
     seen = []
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tensorflow_recommenders as tfrs
 import tf_keras
 
 from tfrs_augment.datasets.interactions import Interactions
@@ -23,9 +24,6 @@ from tfrs_augment.evaluation.comparing.validation import (
 from tfrs_augment.evaluation.splitting.splits import Split
 
 __all__ = ["Embedder", "Protocol", "Training", "train"]
-
-# What an optimizer of Keras says of one that it was not built with.
-_UNKNOWN_VARIABLE = "cannot recognize variable"
 
 Embed = Callable[[tf_keras.Model, Mapping[str, tf.Tensor]], tf.Tensor]
 
@@ -187,13 +185,14 @@ def train(
         callbacks=[watch, *callbacks],
         verbose=0,
     )
+    _make_variables(model, rows)
+    made = len(model.trainable_variables)
     try:
-        _make_variables(model, rows)
         fit()
-    except KeyError as error:
-        if _UNKNOWN_VARIABLE not in str(error):
+    except Exception:
+        if watch.history or watch.loss or len(model.trainable_variables) == made:
             raise
-        # Its first step made more of them, and ended before it changed any.
+        # Tracing the first step made more of them, which the optimizer refused: it shall start with them.
         model.compile(optimizer=protocol.optimizer())
         fit()
     model.set_weights(watch.best_weights)
@@ -205,7 +204,8 @@ def _make_variables(model: tf_keras.Model, rows: Interactions) -> None:
 
     A step that makes variables is traced twice, as long as some epochs of few rows take.
     """
-    if isinstance(model.optimizer, tf_keras.optimizers.Optimizer):
+    by_loss = isinstance(model, tfrs.Model) and type(model).train_step is tfrs.Model.train_step
+    if by_loss and isinstance(model.optimizer, tf_keras.optimizers.Optimizer):
         model.compute_loss(rows.take(np.arange(min(2, len(rows)))).to_tensors(), training=False)
         model.optimizer.build(model.trainable_variables)
 
