@@ -1,6 +1,6 @@
 # Each target sets up what it needs. Another interpreter: make setup PYTHON=python3.12
 PYTHON ?= python3
-# Python compiles what it imports, a tenth of what is installed.
+# Python compiles what it imports; pip would compile all that it installs.
 PIP = -m pip install --quiet --disable-pip-version-check --no-compile
 INSTALL = $(PIP) --editable ".[dev]"
 PYTEST = -m pytest -n 2 --dist loadfile --durations 20
