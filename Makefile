@@ -1,7 +1,6 @@
 # Each target sets up what it needs. Another interpreter: make setup PYTHON=python3.12
 PYTHON ?= python3
-# Python compiles what it imports; pip would compile all that it installs.
-PIP = -m pip install --quiet --disable-pip-version-check --no-compile
+PIP = -m pip install --quiet --disable-pip-version-check
 INSTALL = $(PIP) --editable ".[dev]"
 PYTEST = -m pytest -n 2 --dist loadfile --durations 20
 # The whole pipeline first: it takes as long as all others together.
