@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 
@@ -10,15 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
-import tf_keras
 
-from tests.evaluation.tiny_models import Layered
 from tfrs_augment import evaluation
 from tfrs_augment.adaptive import AdaptivePolicy, Exp3
 from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.evaluation import folds
 from tfrs_augment.evaluation.comparing.comparison import Arm, compare
-from tfrs_augment.evaluation.comparing.training import Protocol, train
+from tfrs_augment.evaluation.comparing.training import Protocol
 from tfrs_augment.evaluation.measuring.slices import MAIN_SLICES, SLICES
 from tfrs_augment.evaluation.reporting.report import METRICS
 from tfrs_augment.evaluation.splitting import splits
@@ -303,66 +300,6 @@ def test_equal_seeds_give_equal_results_and_steps_are_those_of_one_copy(shop):
     figure = found.figure("b", "all", "ndcg@10")
     assert figure.difference == pytest.approx(0.0, abs=0.01)
     assert found.figure("copies", "all", "ndcg@10").difference != 0.0
-
-
-class Shy(Layered):
-    """Has a variable that only a training step makes, and counts how often that step is traced."""
-
-    def __init__(self, train, shy=True):
-        super().__init__(train)
-        self._shy, self.traced, self.bias = shy, 0, None
-
-    def compute_loss(self, features, training=False):
-        loss = super().compute_loss(features, training)
-        if not training:
-            return loss
-        self.traced += 1
-        if self.bias is None and self._shy:
-            with tf.init_scope():
-                self.bias = tf.Variable(1.0)
-        return loss + self.bias**2 if self._shy else loss
-
-
-def test_a_step_is_traced_once_unless_it_makes_variables_of_its_own(shop):
-    split = _split(shop)(0)
-    bold, shy = Shy(split.train, shy=False), Shy(split.train)
-    train(bold, split, FAST)
-    train(shy, split, FAST)
-    assert bold.traced == 1
-    # It was trained with the others, by an optimizer that knows it.
-    assert abs(float(shy.bias)) < 1.0
-
-
-class OwnStep(Layered):
-    """Trains without a loss of TFRS, and does not name what it lost."""
-
-    def train_step(self, features):
-        self.query_model(features), self.candidate_model(features)
-        for variable in self.trainable_variables:
-            variable.assign(0.9 * variable)
-        return {"mine": tf.constant(1.0)}
-
-    def compute_loss(self, features, training=False):
-        raise AssertionError("is not asked")
-
-
-def test_a_model_may_have_a_step_of_its_own(shop):
-    split = _split(shop)(0)
-    history = train(OwnStep(split.train), split, FAST)
-    assert history.loss == [] and history.validation
-
-
-def test_the_validation_metric_is_in_the_logs_of_later_callbacks(shop):
-    seen = []
-
-    class Watch(tf_keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            seen.append(logs.get("val_ndcg@50"))
-
-    one = _split(shop)(0)
-    protocol = dataclasses.replace(FAST, validate_every=2)
-    history = train(Tiny(one.train), one, protocol, callbacks=[Watch()])
-    assert seen == [None, *history.validation], "the second of three epochs, and the last"
 
 
 def test_strangers_of_a_fold_segments_and_a_policy_that_adapts(shop):

@@ -185,12 +185,12 @@ def train(
         callbacks=[watch, *callbacks],
         verbose=0,
     )
-    _make_variables(model, rows)
-    made = len(model.trainable_variables)
+    built = _build(model, rows)
     try:
         fit()
     except Exception:
-        if watch.history or watch.loss or len(model.trainable_variables) == made:
+        begun = watch.history or watch.loss
+        if begun or not built or len(model.trainable_variables) == built:
             raise
         # Tracing the first step made more of them, which the optimizer refused: it shall start with them.
         model.compile(optimizer=protocol.optimizer())
@@ -199,15 +199,21 @@ def train(
     return Training(watch.loss, watch.history, watch.best_epoch)
 
 
-def _make_variables(model: tf_keras.Model, rows: Interactions) -> None:
+def _build(model: tf_keras.Model, rows: Interactions) -> int:
     """Makes the variables of a model and its optimizer ahead of the first step, which then is traced once.
 
-    A step that makes variables is traced twice, as long as some epochs of few rows take.
+    A step that makes variables is traced twice, as long as some epochs of few rows take. Those that training
+    alone makes are not among them: to find these takes a trace (`warm_starts.make_variables`).
+
+    Returns:
+      How many trainable variables the optimizer was built with; 0 where it was not.
     """
     by_loss = isinstance(model, tfrs.Model) and type(model).train_step is tfrs.Model.train_step
-    if by_loss and isinstance(model.optimizer, tf_keras.optimizers.Optimizer):
-        model.compute_loss(rows.take(np.arange(min(2, len(rows)))).to_tensors(), training=False)
-        model.optimizer.build(model.trainable_variables)
+    if not by_loss or not isinstance(model.optimizer, tf_keras.optimizers.Optimizer):
+        return 0
+    model.compute_loss(rows.take(np.arange(min(2, len(rows)))).to_tensors(), training=False)
+    model.optimizer.build(model.trainable_variables)
+    return len(model.trainable_variables)
 
 
 def _all(data) -> np.ndarray:
