@@ -153,7 +153,8 @@ def test_dry_run_takes_a_seed_and_says_what_it_leaves_out(capsys):
     command = "run --policy policy.json --input in.tfrecord --dry_run 1"
     outputs = {shell(f"{command} --seed {seed}", capsys)[1] for seed in (0, 3)}
     assert len(outputs) == 2 and shell(command, capsys)[1] in outputs
-    assert "; --balance left out" in shell(f"{command} --balance gender", capsys)[1]
+    for more in ("--balance gender", "--drift_threshold 0.2"):
+        assert f"; {more.split()[0]} left out" in shell(f"{command} {more}", capsys)[1]
     for more, message in (
         ("--dry_run 0", "`--dry_run` must be at least 1"),
         ("--input_format csv", "`--dry_run` reads TFRecords"),

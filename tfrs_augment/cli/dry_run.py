@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _MAX_COPIES = 4
 """More do not fit side by side."""
+_LEFT_OUT = ("cleaning", "balance", "drift_reference", "drift_threshold")
+"""What asks for a pass over all rows before the first is augmented."""
 
 
 def main(
@@ -68,7 +70,7 @@ def main(
         print(_render_synthesized(synthesized, tables.terminal_width()))
         found = f"{len(synthesized)} synthesized rows"
         shown = f"{shown} and {found}" if rows else found
-    left_out = [f"--{name}" for name in ("cleaning", "balance") if getattr(arguments, name)]
+    left_out = [f"--{name}" for name in _LEFT_OUT if getattr(arguments, name) is not None]
     print(
         f"dry run: {shown} shown, nothing written"
         + ("; = is unchanged" if rows else "")
