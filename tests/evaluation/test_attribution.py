@@ -59,7 +59,7 @@ def _measured(plan, seeds: int, users: int, values):
         columns = values(np.random.default_rng(seed), users)
         place = np.zeros(columns.shape[1], np.int64)
         made.append(bootstrap.Sums(columns, np.ones((users, 1)), place))
-    return share_out(plan, made, [np.arange(users)] * seeds)
+    return share_out(plan, made)
 
 
 def test_each_subset_is_trained_once_a_seed(found):

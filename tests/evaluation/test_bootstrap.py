@@ -59,6 +59,27 @@ def test_the_variance_of_the_seeds_counts():
     assert (low, high) == (0.0, 1.0)
 
 
+def test_seeds_that_test_the_same_users_do_not_make_more_of_them():
+    values = np.random.default_rng(3).random(200)
+    one = _sums(np.arange(200), values)
+    alone, fourfold = (bootstrap.resample([one] * count)[:, 0].std() for count in (1, 4))
+    assert fourfold == pytest.approx(alone, rel=0.1)
+    folds = [_sums(np.arange(200) + 200 * number, values) for number in range(4)]
+    assert bootstrap.resample(folds)[:, 0].std() == pytest.approx(alone / 2, rel=0.1)
+
+
+def test_the_interval_covers_where_users_and_seeds_have_chance_of_their_own():
+    rng, users, seeds = np.random.default_rng(6), np.arange(150), 5
+    covered = 0
+    for trial in range(200):
+        own, means = rng.normal(size=150), rng.normal(size=seeds)
+        # Of the mean over users, and over seeds, alike.
+        made = [_sums(users, own + mean * math.sqrt(seeds / 150)) for mean in means]
+        low, high = bootstrap.interval(bootstrap.resample(made, seed=trial, resamples=400)[:, 0])
+        covered += low <= 0.0 <= high
+    assert covered >= 180
+
+
 def test_equal_seeds_give_equal_intervals():
     sums = [_sums(np.arange(50), np.random.default_rng(2).random(50))]
     first, again, other = (bootstrap.resample(sums, seed=s) for s in (0, 0, 1))

@@ -98,7 +98,7 @@ class Objective:
 
     def values(self, report: Report) -> dict[str, float]:
         """Returns the objective of each arm of a comparison."""
-        sums, _ = self._sums(report, report.arms)
+        sums = self._sums(report, report.arms)
         return dict(zip(report.arms, bootstrap.means(sums).tolist(), strict=True))
 
     def gain(self, report: Report, arm: str, *, alpha: float = ALPHA) -> Gain:
@@ -111,9 +111,9 @@ class Objective:
           arm: one of its arms.
           alpha: the level of the verdict, in (0, 1).
         """
-        sums, users = self._sums(report, (arm, report.baseline))
+        sums = self._sums(report, (arm, report.baseline))
         resampled = bootstrap.resample(sums)
-        spread = significance.spread(sums, users, np.array([0]), np.array([1]))
+        spread = significance.spread(sums, np.array([0]), np.array([1]))
         p_value = float(significance.p_values(spread)[0])
         difference = float(spread.difference[0])
         return Gain(
@@ -127,18 +127,15 @@ class Objective:
         """The objective as JSON values."""
         return {"metric": self.metric, "weights": dict(self.weights)}
 
-    def _sums(
-        self, report: Report, arms: Sequence[str]
-    ) -> tuple[list[bootstrap.Sums], list[np.ndarray]]:
-        """A column an arm, whose mean over a seed's rows is the objective; and the users of each seed."""
-        sums, users = [], []
+    def _sums(self, report: Report, arms: Sequence[str]) -> list[bootstrap.Sums]:
+        """Of each seed, a column an arm, whose mean over the rows is the objective."""
+        sums = []
         for seed in report.seeds:
             found = report.slices[seed]
             everything = np.ones(len(found.users), bool)
             columns = [self._column(report, arm, seed) for arm in arms]
             sums.append(bootstrap.Sums.of(found.users, columns, [everything] * len(arms)))
-            users.append(np.unique(found.users))
-        return sums, users
+        return sums
 
     def _column(self, report: Report, arm: str, seed: int) -> np.ndarray:
         run, masks = report.runs[arm, seed], report.slices[seed].masks

@@ -92,6 +92,14 @@ def test_the_check_of_sizes_is_chi_squares_or_exact():
     assert few.p_value == pytest.approx(stats.binomtest(8, 8, 0.5).pvalue)
 
 
+def test_arms_may_be_named_by_numbers():
+    found = sample_ratio({1: 480, 2: 530}, {1: 0.5, 2: 0.5})
+    assert found.p_value == sample_ratio({"1": 480, "2": 530}, {1: 0.5, 2: 0.5}).p_value
+    assert "1 480 (47.52% of 50.00% planned)" in str(found)
+    with pytest.raises(InvalidArgumentError, match=r"arms of the table, \['1', '2'\]"):
+        sample_ratio({1: 480, 2: 530}, {1: 0.5, 3: 0.5})
+
+
 def test_corrected_p_values_are_those_of_a_step_down():
     p_values = np.array([0.04, 0.01, 0.03, 0.5])
     assert distributions.holm(p_values).tolist() == pytest.approx([0.09, 0.04, 0.09, 0.5])
@@ -190,6 +198,57 @@ def test_cuped_takes_ratios_and_leaves_units_without_a_past_alone():
     assert constant.comparison("ctr").reduction == 0.0
 
 
+def finer_sessions(users=600, seed=0):
+    """A treatment that does nothing but to cut sessions finer, the more so the higher the old rate."""
+    rng = np.random.default_rng(seed)
+    treated = rng.random(users) < 0.5
+    rate, old_views = rng.beta(2, 8, users), rng.integers(5, 50, users)
+    rows = 1 + rng.poisson(np.where(treated, 20 * rate, 4.0))
+    user = np.repeat(np.arange(users), rows)
+    of_user = {
+        "arm": np.where(treated, "b", "a"),
+        "watch": (50 * rate + rng.normal(0, 3, users)) / rows,
+        "old_clicks": rng.binomial(old_views, rate),
+        "old_views": old_views,
+    }
+    return {"user": user, **{name: values[user] for name, values in of_user.items()}}
+
+
+def test_a_past_does_not_depend_on_how_many_rows_the_experiment_made():
+    wrong = 0
+    for seed in range(100):
+        table = finer_sessions(seed=seed)
+        past = {"watch": Ratio("old_clicks", "old_views")}
+        found = ab_test(table, **COLUMNS, metrics=["watch"], covariates=past).comparison("watch")
+        wrong += found.p_value < 0.05
+    assert wrong <= stats.binom.ppf(0.999, 100, 0.05)
+    first = np.unique(table["user"], return_index=True)[1]
+    whole = {name: values[first] for name, values in table.items()}
+    whole["watch"] = np.bincount(table["user"], table["watch"])
+    one = ab_test(whole, **COLUMNS, metrics=["watch"], covariates=past).comparison("watch")
+    assert (found.difference, found.reduction) == pytest.approx((one.difference, one.reduction))
+    # Without a denominator the past of a unit is the number itself, as of a column.
+    pair = [
+        ab_test(table, **COLUMNS, metrics=["watch"], covariates={"watch": past}).to_dict()
+        for past in ("old_clicks", Ratio("old_clicks"))
+    ]
+    assert pair[0] == pair[1]
+
+
+@pytest.mark.parametrize("unknown", [["old_clicks"], ["old_views"], ["old_clicks", "old_views"]])
+def test_a_past_that_is_known_in_part_is_unknown(unknown):
+    table = finer_sessions()
+    for name in ("old_clicks", "old_views"):
+        table[name] = np.where(table["user"] % 3, table[name], np.nan)
+    metrics, past = ["watch"], {"watch": Ratio("old_clicks", "old_views")}
+    expected = ab_test(table, **COLUMNS, metrics=metrics, covariates=past)
+    for name in {"old_clicks", "old_views"} - {*unknown}:
+        table[name] = np.where(table["user"] % 3, table[name], 9.0)
+    found = ab_test(table, **COLUMNS, metrics=metrics, covariates=past)
+    assert found.to_dict() == expected.to_dict()
+
+
+
 # Sequential tests.
 
 
@@ -226,6 +285,21 @@ def test_its_p_value_and_interval_agree_and_no_width_is_much_better_at_the_plann
     others = [sequential.half_width(1.0, 1000, planned) for planned in range(300, 3000, 10)]
     assert at_plan <= min(others) * 1.001
     assert sequential.half_width(1.0, 1000, 2000) < 1.02 * at_plan
+
+
+@pytest.mark.parametrize("alpha", [0.001, 0.3, 0.6, 0.87, 0.9, 0.999])
+def test_the_width_is_near_the_least_at_the_planned_size_for_each_alpha(alpha):
+    at_plan = sequential.half_width(1.0, 1000, 1000, alpha=alpha)
+    plans = np.geomspace(200, 20_000, 400)
+    others = [sequential.half_width(1.0, 1000, planned, alpha=alpha) for planned in plans]
+    assert at_plan <= min(others) * 1.01
+    assert sequential.always_valid_p(at_plan, 1.0, 1000, 1000, alpha=alpha) == pytest.approx(alpha)
+
+
+def test_a_planned_test_of_a_high_level_has_an_interval():
+    options = {"metrics": ["spend"], "planned_units": 1000, "alpha": 0.95, "power": 0.99}
+    found = ab_test(experiment(1000), **COLUMNS, **options).comparison("spend")
+    assert found.low < found.difference < found.high < math.inf and 0 <= found.p_value <= 1
 
 
 def test_a_table_is_tested_sequentially_as_its_units_are():

@@ -81,15 +81,13 @@ class Attribution:
     def __post_init__(self) -> None:
         check_metric(self.metric)
         arms = [arm_name(subset) for subset in self.plan.subsets]
-        sums, users = sums_of(self.report, arms, self.slice_name, self.metric)
+        sums = sums_of(self.report, arms, self.slice_name, self.metric)
         if math.isnan(bootstrap.means(sums)[0]):
             raise DataError(
                 f"`slice_name` must have test rows. Received: {self.slice_name!r}, without a row in "
                 f"any of the seeds {self.report.seeds}."
             )
-        measured = share_out(
-            self.plan, sums, users, higher_is_better=MEANS[self.metric].higher_is_better
-        )
+        measured = share_out(self.plan, sums, higher_is_better=MEANS[self.metric].higher_is_better)
         ops = zip(
             self.policy.ops, measured.shares, measured.verdicts, measured.alone, measured.last
         )

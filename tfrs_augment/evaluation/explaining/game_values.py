@@ -93,10 +93,8 @@ def is_measured(slices: Slices, slice_name: str, metric: str, *, ranking: bool) 
     return REGISTRY[metric].compute(Measured(stand_in, slices, slice_name)) is not None
 
 
-def sums_of(
-    report: Report, arms: Sequence[str], slice_name: str, metric: str
-) -> tuple[list[Sums], list[np.ndarray]]:
-    """Returns the sums by user of each seed, a column an arm, and the users of each seed.
+def sums_of(report: Report, arms: Sequence[str], slice_name: str, metric: str) -> list[Sums]:
+    """Returns the sums by user of each seed, a column an arm.
 
     A metric that is the root of a mean is made linear: a row counts by what it moves the root (the delta
     method), so that the mean of the rows is the root itself.
@@ -109,7 +107,7 @@ def sums_of(
             f"`metric` must be one that the trainings have on the slice. Received: {metric!r} on "
             f"{slice_name!r}; there they have {[m for m in report.metrics if m in MEANS]}."
         )
-    sums, users = [], []
+    sums = []
     for seed in report.seeds:
         slices = report.slices[seed]
         known = np.unique(slices.users)
@@ -120,7 +118,7 @@ def sums_of(
         if REGISTRY[metric].root:
             terms = [(user, _rooted(values)) for user, values in terms]
         one = Sums.of_groups(
-            len(known), [(np.searchsorted(known, user), values) for user, values in terms]
+            known, [(np.searchsorted(known, user), values) for user, values in terms]
         )
         if len(one.counts.T) > 1:
             raise DataError(
@@ -128,8 +126,7 @@ def sums_of(
                 f"for {metric!r} on {slice_name!r} with other ops."
             )
         sums.append(one)
-        users.append(known)
-    return sums, users
+    return sums
 
 
 def _rooted(values: np.ndarray) -> np.ndarray:
@@ -140,7 +137,6 @@ def _rooted(values: np.ndarray) -> np.ndarray:
 def share_out(
     plan: games.Plan,
     sums: Sequence[Sums],
-    users: Sequence[np.ndarray],
     *,
     higher_is_better: bool = True,
     resamples: int = bootstrap.RESAMPLES,
@@ -155,7 +151,6 @@ def share_out(
     Args:
       plan: which subsets were valued.
       sums: of each seed, a column a subset, in the plan's order, all of the same rows.
-      users: of each seed, the id of each row of its sums.
       higher_is_better: whether a share above 0 helps.
       resamples: how many.
     """
@@ -169,7 +164,7 @@ def share_out(
         Change(float(value), *bootstrap.interval(samples))
         for value, samples in zip(_statistics(plan, means), spread)
     ]
-    p_values = _p_values([_statistics_of(plan, one) for one in sums], users, orders)
+    p_values = _p_values([_statistics_of(plan, one) for one in sums], orders)
     sign = 1.0 if higher_is_better else -1.0
     gains = [sign * change.value for change in changes[1 : 2 + n]]
     words = [*judge(gains[:1], p_values[:1]), *judge(gains[1:], p_values[1:])]
@@ -215,7 +210,7 @@ def _statistics_of(plan: games.Plan, sums: Sums) -> Sums:
     """Sums by user of the gain and the shares, and a column of zeros to pair them with."""
     totals = _statistics(plan, sums.totals.T)[1 : 2 + plan.players].T
     totals = np.concatenate([totals, np.zeros((len(totals), 1))], axis=1)
-    return Sums(totals, sums.counts, np.zeros(totals.shape[1], np.int64))
+    return Sums(totals, sums.counts, np.zeros(totals.shape[1], np.int64), sums.users)
 
 
 def _with_orders(shares: np.ndarray) -> np.ndarray:
@@ -233,10 +228,10 @@ def _with_orders(shares: np.ndarray) -> np.ndarray:
     return np.einsum("spr,rs->pr", shares, chosen / pairs)
 
 
-def _p_values(sums: Sequence[Sums], users: Sequence[np.ndarray], orders: np.ndarray) -> list[float]:
+def _p_values(sums: Sequence[Sums], orders: np.ndarray) -> list[float]:
     """Of the gain and of each share, whose pairs of orders give float `[samples, players]`."""
     columns = np.arange(sums[0].totals.shape[1] - 1)
-    spread = significance.spread(sums, users, columns, np.full(len(columns), len(columns)))
+    spread = significance.spread(sums, columns, np.full(len(columns), len(columns)))
     if len(orders) > 1:
         between = np.concatenate([[0.0], orders.var(axis=0, ddof=1) / len(orders)])
         degrees = np.where(between > 0, len(orders) - 1.0, np.inf)

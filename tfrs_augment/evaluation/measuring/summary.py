@@ -65,7 +65,6 @@ class Table:
             *(name for name in SLICES if name in names),
             *dict.fromkeys(name for name in names if name not in SLICES),
         )
-        self.users = [np.unique(slices[seed].users) for seed in self.seeds]
         found = {
             (seed, arm, name): _values(Measured(runs[arm, seed], slices[seed], name))
             for seed in self.seeds
@@ -116,13 +115,14 @@ class Table:
         self.place = {column: index for index, column in enumerate(self.columns)}
         self.roots = np.array([REGISTRY[m].root for _, _, m in self.columns], bool)
         self.sums = []
-        for seed, users in zip(self.seeds, self.users):
+        for seed in self.seeds:
+            users = np.unique(slices[seed].users)
             terms = [found[seed, arm, name][metric] or _EMPTY for arm, name, metric in self.columns]
             # Users are places in their table: a look-up is many times faster than a search.
             group = np.zeros(users.max(initial=0) + 1, np.int64)
             group[users] = np.arange(len(users))
             grouped = [(group[user], values) for user, values in terms]
-            self.sums.append(bootstrap.Sums.of_groups(len(users), grouped))
+            self.sums.append(bootstrap.Sums.of_groups(users, grouped))
 
 
 def _check(arms, runs: Mapping[tuple[str, int], Run], slices: Mapping[int, Slices]) -> None:
@@ -154,7 +154,7 @@ def summarize(table: Table, baseline: str) -> Summary:
     spreads: dict[Place, Spread] = {}
     p_values: dict[Place, float] = {}
     if others:
-        whole = significance.spread(table.sums, table.users, pairs, bases, roots=table.roots)
+        whole = significance.spread(table.sums, pairs, bases, roots=table.roots)
         p_values.update(zip(others, significance.p_values(whole).tolist()))
         spreads.update((column, whole.take(index)) for index, column in enumerate(others))
     for place, values in table.numbers.items():
@@ -202,7 +202,8 @@ def _figure(mean, base_mean, samples, base_samples) -> Figure:
     ratio = difference[positive] / base_samples[positive] if known else np.array([])
     return Figure(
         float(mean),
-        *bootstrap.interval(samples),
+        # No metric is below 0, but two deviations together may be more than it.
+        *bootstrap.interval(np.maximum(samples, 0.0)),
         float(mean - base_mean),
         *bootstrap.interval(difference),
         float((mean - base_mean) / base_mean) if known else math.nan,

@@ -176,7 +176,6 @@ class Report:
         column, base = self._columns(arm, slice_name, metric)
         return permute(
             self._table.sums,
-            self._table.users,
             column,
             base,
             root=REGISTRY[metric].root,

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfrs_augment.errors import InvalidArgumentError
-from tfrs_augment.evaluation.statistics.bootstrap import Sums, seed_means
+from tfrs_augment.evaluation.statistics.bootstrap import Sums, joint_places, seed_means
 
 _BLOCK_NUMBERS = 4_000_000
 
@@ -46,7 +46,6 @@ class Permutation:
 
 def permute(
     sums: Sequence[Sums],
-    users: Sequence[np.ndarray],
     column: int,
     base: int,
     *,
@@ -59,7 +58,6 @@ def permute(
 
     Args:
       sums: of each seed.
-      users: of each seed, the id of each row of its sums; equal ids are one user.
       column: of the arm; -1 for a metric that is no mean over users.
       base: of the baseline, with the same rows.
       root: whether the metric is the root of its mean; it is then taken as linear near what was seen.
@@ -73,7 +71,7 @@ def permute(
     Example:
       >>> arm, base = np.full(8, 1.0), np.zeros(8)
       >>> one = Sums.of(np.arange(8), [arm, base], [np.ones(8, bool)] * 2)
-      >>> permute([one], [np.arange(8)], 0, 1).p_value < 0.05
+      >>> permute([one], 0, 1).p_value < 0.05
       True
     """
     if column < 0:
@@ -89,7 +87,7 @@ def permute(
         raise InvalidArgumentError(
             f"`confidence` must be in (0, 1). Received: confidence={confidence!r}."
         )
-    share, weight = _by_user(sums, users, column, base, root)
+    share, weight = _by_user(sums, column, base, root)
     difference = share.sum()
     flipped = _flip(np.stack([share, weight], axis=1), permutations, seed)
     # Sums of equal numbers in other orders differ by rounding.
@@ -119,11 +117,10 @@ def permute(
     )
 
 
-def _by_user(sums, users, column, base, root) -> tuple[np.ndarray, np.ndarray]:
+def _by_user(sums, column, base, root) -> tuple[np.ndarray, np.ndarray]:
     """Each user's part of the mean difference over seeds, and its share of the rows."""
-    everyone, place = np.unique(np.concatenate(users), return_inverse=True)
-    places = np.split(place, np.cumsum([len(u) for u in users])[:-1])
-    share, weight = np.zeros((2, len(everyone)))
+    size, places = joint_places(sums)
+    share, weight = np.zeros((2, size))
     means = seed_means(sums)
     present = ~np.isnan(means[:, column])
     for number in np.flatnonzero(present):

@@ -41,7 +41,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfrs_augment.evaluation.statistics.bootstrap import Sums, seed_means
+from tfrs_augment.evaluation.statistics.bootstrap import Sums, joint_places, seed_means
 from tfrs_augment.evaluation.statistics.distributions import normal_quantile, normal_tail
 
 # Chances beyond these are not looked for in the distribution of a variance.
@@ -86,7 +86,6 @@ class Spread:
 
 def spread(
     sums: Sequence[Sums],
-    users: Sequence[np.ndarray],
     columns: np.ndarray,
     bases: np.ndarray,
     *,
@@ -96,20 +95,18 @@ def spread(
 
     Args:
       sums: of each seed.
-      users: of each seed, the id of each row of its sums; equal ids are one user.
       columns: int `[n]`, the columns of the arms.
       bases: int `[n]`, the columns that they are paired with, with the same rows.
       roots: bool of every column of the sums, whether the metric is the root of its mean.
     """
     roots = np.zeros(sums[0].totals.shape[1], bool) if roots is None else roots
-    everyone, place = np.unique(np.concatenate(users), return_inverse=True)
-    places = np.split(place, np.cumsum([len(u) for u in users])[:-1])
+    size, places = joint_places(sums)
     means = seed_means(sums)
     slopes = _slopes(means, roots)
     levels = np.where(roots, np.sqrt(means, where=roots, out=means.copy()), means)
     each = levels[:, columns] - levels[:, bases]
     parts = [
-        _block(sums, places, len(everyone), means, slopes, each[:, at], columns[at], bases[at])
+        _block(sums, places, size, means, slopes, each[:, at], columns[at], bases[at])
         for at in (slice(i, i + _BLOCK) for i in range(0, len(columns), _BLOCK))
     ]
     joined = (np.concatenate(part) for part in zip(*parts)) if parts else [np.zeros(0)] * 6
