@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras
 
 from tests.evaluation.tiny_models import FAST, Layered
@@ -299,6 +302,33 @@ def test_an_arm_without_the_new_options_is_described_as_before():
         "after_fit": None,
         "share": None,
     }
+
+
+def test_what_a_repr_leaves_out_tells_arms_apart():
+    numbers = np.arange(5000.0)
+    other = numbers.copy()
+    other[2500] = -1.0
+    options = [{"table": [numbers]}, {"table": [other]}, {"table": [tf.constant(numbers)]}]
+    first, second, third = (Arm(model_options=one).describe() for one in options)
+    assert first != second and first == third
+    named = [Arm(model_options={"make": partial(popularity, one)}) for one in (numbers, other)]
+    assert named[0].describe() != named[1].describe()
+    assert "0x" not in str(named[0].describe())
+
+
+def test_arms_whose_files_would_have_one_name_do_not_share_a_run(shop, tmp_path):
+    arms = {
+        "pop +1": Arm(scorer=lambda split: popularity(split)),
+        "pop -1": Arm(scorer=lambda split: lambda rows: -popularity(split)(rows)),
+    }
+    options = {"split": _split(shop), "seeds": (0,), "progress": False}
+    plain = compare(TwoTower, arms, **options)
+    options["cache_dir"] = tmp_path
+    for _ in range(2):
+        found = compare(TwoTower, arms, **options)
+        assert found.to_dict()["figures"] == plain.to_dict()["figures"]
+    figures = [plain.figure(arm, "all").mean for arm in arms]
+    assert figures[0] != figures[1]
 
 
 def test_controls_are_arms():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import sys
@@ -16,10 +17,11 @@ import tqdm
 
 from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.evaluation import Arm, Protocol, Report, Split, compare
+from tfrs_augment.evaluation.comparing.arms import name_of
 from tfrs_augment.evaluation.measuring.slices import Slices
 from tfrs_augment.evaluation.statistics.verdicts import ALPHA, HELPS
 from tfrs_augment.policy import AugmentationPolicy
-from tfrs_augment.search.objective import Objective
+from tfrs_augment.search.objective import Objective, halves
 from tfrs_augment.search.result import BASELINE, SearchResult, Trial
 from tfrs_augment.search.schedule import Rung, Schedule
 from tfrs_augment.search.space import Candidate, Space
@@ -51,7 +53,8 @@ def search(
     Candidates are drawn from the space, the base policy among them. At each rung all that are left, and the
     baseline, are trained for the same number of epochs with the same seeds by `evaluation.compare`, from the
     start, and the best go on to the next rung. The one that is best at the last rung is trained once more
-    beside the baseline, with other seeds: rows, weights and pseudo-cold items that chose it do not judge it.
+    beside the baseline, with other seeds. Half of the users, drawn by `seed`, have a say in the rungs, the
+    others in the confirmation: the rows, weights and pseudo-cold items that chose a policy do not judge it.
     Unless that gain is called helpful, the answer is to train without augmentation.
 
     No test row takes part: every split must come from `evaluation.development_split` or
@@ -115,19 +118,26 @@ def search(
     budget = schedule.budget(epochs=protocol.epochs, seeds=len(seeds), confirm_seeds=len(confirm))
     candidates = draw(space, schedule.candidates, seed)
     splits = _Splits(split)
-    for number in (*seeds, *confirm):
-        objective.check(Slices.of(splits(number)))
+    made = [splits(number) for number in (*seeds, *confirm)]
+    users = max(len(one.train.users[one.train.user_id]) for one in made)
+    choosing, judging = halves(users, seed)
+    for one in made:
+        slices = Slices.of(one)
+        objective.check(slices, choosing)
+        objective.check(slices, judging)
     settings = {
         "space": space.get_config(),
         "schedule": dataclasses.asdict(schedule),
         "objective": objective.get_config(),
         "objective_text": str(objective),
-        "epochs": protocol.epochs,
+        "build_model": name_of(build_model),
+        "protocol": protocol.describe(),
         "seeds": list(seeds),
         "confirm_seeds": list(confirm),
         "alpha": alpha,
         "seed": seed,
-        "split": splits(seeds[0]).name,
+        "split": made[0].name,
+        "rows": made[0].fingerprint(),
         "arm": arm.describe(),
         "baseline": baseline.describe(),
     }
@@ -142,12 +152,13 @@ def search(
         study = StudyFile(None if folder is None else place, space, settings)
         options = {"cache_dir": place / "runs", "progress": progress, "processes": processes}
         trainer = _Trainer(build_model, splits, protocol, arm, baseline, options)
-        halving = _Halving(trainer, rungs, seeds, objective, study.add, progress)
+        values = functools.partial(objective.values, users=choosing)
+        halving = _Halving(trainer, rungs, seeds, values, study.add, progress)
         winner = halving.run(candidates)
         if progress:
             _say(f"confirmation: {winner.name}, {winner.describe()}")
         confirmation = trainer.compare([winner], protocol.epochs, confirm)
-    gain = objective.gain(confirmation, winner.name, alpha=alpha)
+    gain = objective.gain(confirmation, winner.name, users=judging, alpha=alpha)
     helps = gain.verdict == HELPS
     return SearchResult(
         policy=winner.policy if helps else None,
@@ -225,23 +236,23 @@ class _Trainer:
         candidates: list[Candidate],
         epochs: int,
         seeds: tuple[int, ...],
-        objective: Objective,
+        objective: Callable[[Report], dict[str, float]],
     ) -> tuple[dict[str, float], dict[str, str]]:
         """Returns the objective of each arm, and why some have none."""
         try:
-            return objective.values(self.compare(candidates, epochs, seeds)), {}
+            return objective(self.compare(candidates, epochs, seeds)), {}
         except DataError:
             # One of them, perhaps: each by itself; finished trainings are kept and count once.
             values, errors = {}, {}
             alone = self.compare([], epochs, seeds)
-            values.update(objective.values(alone))
+            values.update(objective(alone))
             for one in candidates:
                 try:
                     report = self.compare([one], epochs, seeds, count=False)
                 except DataError as error:
                     errors[one.name] = str(error)
                     continue
-                values[one.name] = objective.values(report)[one.name]
+                values[one.name] = objective(report)[one.name]
                 runs = report.runs.items()
                 self.spent += sum(len(run.loss) for (arm, _), run in runs if arm == one.name)
             return values, errors
@@ -254,7 +265,7 @@ class _Halving:
     trainer: _Trainer
     rungs: Sequence[Rung]
     seeds: tuple[int, ...]
-    objective: Objective
+    objective: Callable[[Report], dict[str, float]]
     record: Callable[[Trial], None]
     progress: bool
     baseline: dict[int, float] = dataclasses.field(default_factory=dict)
@@ -309,9 +320,10 @@ def _seeds(seeds: Iterable[int], confirm: Iterable[int] | None) -> tuple[tuple[i
         )
     after = max(seeds) + 1
     confirm = tuple(range(after, after + _CONFIRM) if confirm is None else confirm)
-    if not confirm or len(set(confirm)) < len(confirm) or set(confirm) & set(seeds):
+    whole = all(isinstance(number, int) for number in confirm)
+    if not confirm or not whole or len({*confirm, *seeds}) < len(confirm) + len(seeds):
         raise InvalidArgumentError(
-            "`confirm_seeds` must be distinct, at least one, and none of `seeds`. Received: "
+            "`confirm_seeds` must be distinct integers, at least one, and none of `seeds`. Received: "
             f"confirm_seeds={confirm}, seeds={seeds}."
         )
     return seeds, confirm
@@ -344,7 +356,7 @@ def _announce(rungs, seeds: int, confirm: int, budget: int) -> str:
     steps = ", ".join(f"{r.candidates} for {r.epochs} epochs" for r in rungs)
     return (
         f"search: {steps}, each with {seeds} seeds and beside the baseline; then the best and the baseline "
-        f"with {confirm} other seeds; {budget:,} epochs at most"
+        f"with {confirm} other seeds, judged by other users; {budget:,} epochs at most"
     )
 
 

@@ -83,25 +83,37 @@ class Objective:
         )
         return f"{self.metric} of {mix}"
 
-    def check(self, slices: Slices) -> None:
-        """Checks that every slice of `weights` has rows.
+    def check(self, slices: Slices, users: np.ndarray) -> None:
+        """Checks that every slice of `weights` has rows of some users.
 
         Raises:
           InvalidArgumentError: one has none.
         """
         for name in self.weights:
-            if not slices.masks[name].any():
+            if not (slices.masks[name] & users[slices.users]).any():
                 raise InvalidArgumentError(
-                    f"`weights` must be of slices that have development rows. Received: {name!r}, which has "
-                    "none. A split with a `cold_share` has cold ones."
+                    "`weights` must be of slices that have development rows, of either half of the users. "
+                    f"Received: {name!r}, which has none. A split with a `cold_share` has cold ones."
                 )
 
-    def values(self, report: Report) -> dict[str, float]:
-        """Returns the objective of each arm of a comparison."""
-        sums = self._sums(report, report.arms)
+    def values(self, report: Report, *, users: np.ndarray | None = None) -> dict[str, float]:
+        """Returns the objective of each arm of a comparison.
+
+        Args:
+          report: the comparison.
+          users: bool `[users]`, whose rows count. Default: all.
+        """
+        sums = self._sums(report, report.arms, users)
         return dict(zip(report.arms, bootstrap.means(sums).tolist(), strict=True))
 
-    def gain(self, report: Report, arm: str, *, alpha: float = ALPHA) -> Gain:
+    def gain(
+        self,
+        report: Report,
+        arm: str,
+        *,
+        users: np.ndarray | None = None,
+        alpha: float = ALPHA,
+    ) -> Gain:
         """Returns an arm's difference to the baseline, paired by seed and user, and what it says.
 
         The verdict is by the p-value of `evaluation.statistics.significance`, as those of a report are.
@@ -109,9 +121,10 @@ class Objective:
         Args:
           report: the comparison.
           arm: one of its arms.
+          users: bool `[users]`, whose rows count. Default: all.
           alpha: the level of the verdict, in (0, 1).
         """
-        sums = self._sums(report, (arm, report.baseline))
+        sums = self._sums(report, (arm, report.baseline), users)
         resampled = bootstrap.resample(sums)
         spread = significance.spread(sums, np.array([0]), np.array([1]))
         p_value = float(significance.p_values(spread)[0])
@@ -127,25 +140,41 @@ class Objective:
         """The objective as JSON values."""
         return {"metric": self.metric, "weights": dict(self.weights)}
 
-    def _sums(self, report: Report, arms: Sequence[str]) -> list[bootstrap.Sums]:
+    def _sums(
+        self, report: Report, arms: Sequence[str], users: np.ndarray | None
+    ) -> list[bootstrap.Sums]:
         """Of each seed, a column an arm, whose mean over the rows is the objective."""
         sums = []
         for seed in report.seeds:
             found = report.slices[seed]
-            everything = np.ones(len(found.users), bool)
-            columns = [self._column(report, arm, seed) for arm in arms]
-            sums.append(bootstrap.Sums.of(found.users, columns, [everything] * len(arms)))
+            counted = np.ones(len(found.users), bool) if users is None else users[found.users]
+            columns = [self._column(report, arm, seed, counted) for arm in arms]
+            sums.append(bootstrap.Sums.of(found.users, columns, [counted] * len(arms)))
         return sums
 
-    def _column(self, report: Report, arm: str, seed: int) -> np.ndarray:
+    def _column(self, report: Report, arm: str, seed: int, counted: np.ndarray) -> np.ndarray:
         run, masks = report.runs[arm, seed], report.slices[seed].masks
-        rows = len(report.slices[seed].users)
-        total, column = 0.0, np.zeros(rows)
+        rows = counted.sum()
+        total, column = 0.0, np.zeros(len(counted))
         for name, weight in self.weights.items():
-            mask = masks[name]
+            mask = masks[name] & counted
             values = run.values(name, self.metric)
             mean = values[mask].mean()
             total += weight * mean
             # About its mean, as the number of a user's rows in the slice is chance as well.
             column += np.where(mask, weight * rows / mask.sum() * (values - mean), 0.0)
         return column + total
+
+
+def halves(users: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws who chooses and who judges.
+
+    Args:
+      users: how many there are.
+      seed: of the draw.
+
+    Returns:
+      Two bool `[users]`: of each user, one of them is set.
+    """
+    chooses = np.random.default_rng([seed, 0x4A1F]).random(users) < 0.5
+    return chooses, ~chooses

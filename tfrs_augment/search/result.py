@@ -45,11 +45,12 @@ class SearchResult:
       policy: the policy that was found, or None: keep training without augmentation.
       copies: that go with it, 1 where there is no policy.
       winner: the candidate that came out of the rungs, whatever the confirmation said of it.
-      gain: its objective less the baseline's in the confirmation, with a 95 % interval and a verdict.
+      gain: its objective less the baseline's in the confirmation, on the users who had no say in the rungs,
+        with a 95 % interval and a verdict.
       trials: every candidate.
       baseline: the objective without augmentation, by the epochs of a rung.
       rungs: as planned.
-      confirmation: the comparison of winner and baseline, on development rows of other seeds.
+      confirmation: the comparison of winner and baseline, on development rows of other seeds; of all users.
       budget: epochs that were set aside for all trainings.
       spent: epochs that were trained; early stopping leaves some.
       space: that was searched.
@@ -74,7 +75,7 @@ class SearchResult:
         objective = self.settings["objective_text"]
         said = (
             f"{self.winner.name} ({self.winner.describe()}) against no augmentation, {objective} on "
-            f"development rows of {len(self.confirmation.seeds)} other seeds: {gain.mean:+.4f} "
+            f"development rows of other users, {len(self.confirmation.seeds)} other seeds: {gain.mean:+.4f} "
             f"[{gain.low:+.4f}, {gain.high:+.4f}], {gain.verdict}."
         )
         if self.policy is not None:

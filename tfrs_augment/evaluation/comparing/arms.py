@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import pickle
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras
 
@@ -131,7 +136,7 @@ class Arm:
         described = {
             "policy": None if self.policy is None else self.policy.fingerprint,
             "copies": self.copies,
-            "model_options": {name: repr(v) for name, v in sorted(self.model_options.items())},
+            "model_options": {name: _text(v) for name, v in sorted(self.model_options.items())},
             "after_fit": None if self.after_fit is None else name_of(self.after_fit),
             "share": self.share,
         }
@@ -218,10 +223,31 @@ def groups(arms: Mapping[str, Arm]) -> Iterator[list[str]]:
 def name_of(function: Callable) -> str:
     """Returns a name that is the same in every process, unlike a repr with an address."""
     if isinstance(function, functools.partial):
-        bound = [*map(repr, function.args), *(f"{k}={v!r}" for k, v in function.keywords.items())]
+        bound = [
+            *map(_text, function.args),
+            *(f"{k}={_text(v)}" for k, v in function.keywords.items()),
+        ]
         return f"{name_of(function.func)}({', '.join(bound)})"
     module = getattr(function, "__module__", type(function).__module__)
     return f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
+def _text(value: Any) -> str:
+    """Returns what tells a value from others in every process: of a long array a repr leaves numbers out."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{k!r}: {_text(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        text = ", ".join(map(_text, value))
+        return f"[{text}]" if isinstance(value, list) else f"({text})"
+    if isinstance(value, np.ndarray | tf.Tensor | tf.Variable):
+        array = np.asarray(value)
+        held = (
+            pickle.dumps(array) if array.dtype == object else np.ascontiguousarray(array).tobytes()
+        )
+        return f"array({array.dtype}, {array.shape}, {hashlib.sha256(held).hexdigest()[:16]})"
+    if isinstance(value, functools.partial | types.FunctionType | types.MethodType | type):
+        return name_of(value)
+    return repr(value)
 
 
 def _as_arm(name: str, value: Arm | Policy | None) -> Arm:

@@ -68,7 +68,8 @@ class Study:
         keys = {}
         for arm in self.arms:
             described = [self.arms[name].describe() for name in (arm, *needed(arm, self.arms))]
-            text = json.dumps([context, described], sort_keys=True)
+            # The name too: file names leave out what they can't hold, and functions without a name are alike.
+            text = json.dumps([context, arm, described], sort_keys=True)
             keys[arm] = hashlib.sha256(text.encode()).hexdigest()[:16]
         return keys
 

@@ -9,7 +9,8 @@ twice. Every arm gets the same seeds and users in a resample, so differences bet
 row. Intervals are the percentiles of 2,000 resamples.
 
 With one seed an interval holds the chance of the users alone. With two to four it holds that of the seeds
-only roughly, and is too narrow where that rules; where it is what trainings do to single users it is too wide.
+only roughly, and is too narrow where that rules; where it is what trainings do to single users it is too
+wide.
 
 Reference:
   Owen, The Pigeonhole Bootstrap, Annals of Applied Statistics 1, 2007, section 3, on the triple count.
