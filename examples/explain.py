@@ -4,7 +4,7 @@ Without arguments this works on a small simulated shop, in about six minutes on 
 
   python examples/explain.py --report explained
 
-With MovieLens 100K from its raw files, for the page `benchmarks/results/attribution_movielens.md`:
+With MovieLens 100K from its raw files (benchmarks/attribution.py makes the page of results):
 
   python examples/explain.py --data_dir path/to/ml-100k --seeds 5 --method shapley --report explained
 

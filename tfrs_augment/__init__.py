@@ -38,6 +38,7 @@ _PUBLIC = {
     "synthesis": "",
     "tasks": "",
     "text": "",
+    "towers": "",
     "AdaptivePolicy": "adaptive",
     "AugmentError": "errors",
     "AugmentationPolicy": "policy",

@@ -79,7 +79,8 @@ def add_parser(commands) -> None:
     parser.add_argument(
         "--controls",
         action="store_true",
-        help="arms without a policy: rows as often as with copies, other initial weights, more dropout",
+        help="arms without a policy: each row once more (or --copies times), other initial weights, "
+        "more dropout",
     )
     parser.add_argument(
         "--dropout",

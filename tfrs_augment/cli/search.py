@@ -24,7 +24,7 @@ _EXAMPLES = """\
   tfrs-augment search --input 'train/*' --item_id movie_id --policy policy.json \\
       --parameter id_dropout:movie_id.rate=0.0..0.5 --parameter feature_mask:movie_genres=switch \\
       --parameter copies=1..3 --weight warm=0.8 --weight cold=0.2 --output found
-  tfrs-augment compare --input 'all/*' --policy found/policy.json --output report
+  tfrs-augment compare --input 'train/*' --test 'test/*' --policy found/policy.json --output report
 
 --input are the rows to train on: keep the test rows out of it, and judge what was found on these, by
 `tfrs-augment compare`. An interrupted search goes on from OUTPUT/study.
