@@ -13,6 +13,7 @@ import tfrs_augment as aug
 from tests.beam import rows
 from tfrs_augment import cli
 from tfrs_augment.beam import DriftGuard
+from tfrs_augment.beam.adaptation import Start
 from tfrs_augment.errors import DataError, InvalidArgumentError, OutputError, UnknownFeatureError
 
 ROWS = 600
@@ -133,6 +134,45 @@ def test_given_statistics_give_way_to_those_of_drifted_rows(day, adapted, tmp_pa
     guard = DriftGuard(str(day / "first" / "statistics.json"))
     run(day / "3.tfrecord", tmp_path / "out", POLICY.with_fitted(fitted), drift=guard)
     assert rows.counted(tmp_path / "out") == rows.counted(adapted)
+
+
+def test_given_statistics_stay_replaced_by_those_of_drifted_rows(day, adapted, tmp_path):
+    monday = aug.ops.FittedState.load(day / "first" / "fitted.json")
+    tuesday = aug.ops.FittedState.load(adapted / "fitted.json")
+    given, before = POLICY.with_fitted(monday), day / "first"
+    for name, source in (("2", "3"), ("3", "3"), ("4", "3")):
+        run(day / f"{source}.tfrecord", tmp_path / name, given, drift=DriftGuard(str(before)))
+        before = tmp_path / name
+        assert read(before)["adapted"] == (name == "2")
+        found = aug.ops.FittedState.load(before / "fitted.json")
+        assert found.digest() == tuesday.digest() != monday.digest()
+    assert rows.counted(tmp_path / "4") == rows.counted(adapted)
+    guard = DriftGuard(str(tmp_path / "4"))
+    counted = {
+        r: {name: array + 1 if name == "counts" else array for name, array in arrays.items()}
+        for r, arrays in monday.arrays.items()
+    }
+    others = aug.ops.FittedState(counted)
+    # A seed is another beginning no more than no statistics are; other statistics are, or other ops.
+    for policy, expected in (
+        (dataclasses.replace(given, seed=99), tuesday),
+        (POLICY, tuesday),
+        (POLICY.with_fitted(others), others),
+        (dataclasses.replace(given, ops=POLICY.ops[1:]), monday),
+    ):
+        start = Start.of(guard, policy)
+        assert start.policy.seed == policy.seed
+        assert start.policy.fingerprint == policy.with_fitted(expected).fingerprint
+
+
+def test_given_statistics_stay_replaced_where_the_policy_was_changed_too(day, tmp_path):
+    given = POLICY.with_fitted(aug.ops.FittedState.load(day / "first" / "fitted.json"))
+    guard = DriftGuard(str(day / "first"), adapt=stronger)
+    run(day / "3.tfrecord", tmp_path / "2", given, drift=guard)
+    run(day / "3.tfrecord", tmp_path / "3", given, drift=DriftGuard(str(tmp_path / "2")))
+    assert read(tmp_path / "3", "fitted.json") == read(tmp_path / "2", "fitted.json")
+    two, three = (read(tmp_path / name, "manifest.json") for name in "23")
+    assert three["fingerprint"] == two["fingerprint"] and not three["drift"]["adapted"]
 
 
 def test_threshold_is_kept(day, tmp_path):

@@ -128,3 +128,61 @@ def test_sketch_survives_its_file(tmp_path):
 def test_strings_are_no_numbers():
     with pytest.raises(DataError, match="holds strings"):
         Fitter([NUMBER]).add({"x": np.array([b"a"])})
+
+
+def of_ids(*ids: np.ndarray) -> list:
+    """The sketch of each column of numbered ids."""
+    found = []
+    for column in ids:
+        fitter = Fitter([Requirement(CATEGORIES, "x")])
+        fitter.add({"x": column})
+        found.append(fitter.state()[Requirement(CATEGORIES, "x")])
+    return found
+
+
+@pytest.mark.parametrize("tail", [0, 1], ids=["alike", "one of them once"])
+def test_few_categories_that_become_many_have_drifted(monkeypatch, tail):
+    monkeypatch.setattr(sketches, "SIZE", 64)
+    for start in range(0, 20_000, 1000):
+        few = start + np.arange(600) % 5
+        if tail:
+            few[1:][few[1:] == start] += 1
+        first, second = of_ids(few, 1_000_000 + start + np.arange(900))
+        found = sketch_drift(CATEGORY, first, second)
+        assert found.excess > 0.5 and found.p_value < 1e-6
+        turned = sketch_drift(CATEGORY, second, first)
+        assert (turned.excess, turned.p_value) == pytest.approx((found.excess, found.p_value))
+
+
+def test_few_categories_that_get_rare_company_have_not_drifted_far(monkeypatch):
+    monkeypatch.setattr(sketches, "SIZE", 64)
+    for start in range(0, 20_000, 1000):
+        rare = np.where(np.arange(20_000) % 100, np.arange(20_000) % 5, 5 + np.arange(20_000))
+        found = sketch_drift(CATEGORY, *of_ids(start + np.arange(600) % 5, start + rare))
+        assert found.excess < 0.05
+
+
+@pytest.mark.parametrize(("heavy", "rows"), [(0.0, 150), (0.95, 150), (0.95, 700)])
+def test_small_data_beside_large_of_the_same_seldom_alarm(monkeypatch, heavy, rows):
+    monkeypatch.setattr(sketches, "SIZE", 64)
+    p_values = []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        pair = [
+            np.where(rng.random(n) < heavy, rng.integers(5, size=n), 5 + rng.integers(9999, size=n))
+            for n in (rows, 4000)
+        ]
+        pair = of_ids(*(ids + 20_000 * seed for ids in pair))
+        p_values.append(sketch_drift(CATEGORY, *pair).p_value)
+    # 0.05 of 150 is 7.5, with a deviation of 2.7.
+    assert np.sum(np.array(p_values) < 0.05) <= 16 and min(p_values) > 1e-4
+
+
+def test_missing_values_drift_where_no_category_is_in_the_sample(monkeypatch):
+    monkeypatch.setattr(sketches, "SIZE", 64)
+    rows = np.arange(9000)
+    for start in range(0, 10_000, 1000):
+        few, many = of_ids(start + rows[:600] % 2, start + np.where(rows % 100, rows % 2, rows))
+        assert sketch_drift(CATEGORY, few, many).excess < 0.05
+        gone = {**many, "missing": np.array(9000)}
+        assert sketch_drift(CATEGORY, few, gone).excess > 0.2

@@ -45,6 +45,7 @@ class Adaptation:
     Attributes:
       guard: what it was asked.
       given: the fingerprint of the policy that the job was given, without its seed and its statistics.
+      given_statistics: the digest of the statistics that this policy came with; None where it had none.
       drifts: of each column, that of the largest `excess` first; none without a reference.
       drifted: the columns that have drifted.
       statistics: the sketches that the next job is to compare with.
@@ -53,6 +54,7 @@ class Adaptation:
 
     guard: DriftGuard
     given: str
+    given_statistics: str | None
     drifts: Sequence[Drift]
     drifted: Sequence[str]
     statistics: FittedState
@@ -78,6 +80,7 @@ class Adaptation:
             "drifted": list(self.drifted),
             "adapted": bool(self.drifted),
             "given": self.given,
+            "given_statistics": self.given_statistics,
         }
 
     def stage(self, staging: str) -> list[tuple[str, str]]:
@@ -126,13 +129,18 @@ class Start:
         if path.endswith(".json"):
             return cls(guard, policy, policy, _load_statistics(path))
         reference = _load_statistics(files.join(path, STATISTICS))
-        current = policy
-        if _exists(path, ADAPTED) and _given(path) == _identity(policy):
+        given, statistics = None, None
+        if _exists(path, DRIFT) or _exists(path, ADAPTED):
+            given, statistics = _given(path)
+        current, same = policy, given == _identity(policy)
+        if same and _exists(path, ADAPTED):
             adapted = AugmentationPolicy.load(files.join(path, ADAPTED))
             current = dataclasses.replace(adapted, seed=policy.seed, fitted=policy.fitted)
-        if current.missing_requirements() and _exists(path, files.FITTED):
+        # Of what the reference was given too it may have fitted another since, as may one before it.
+        replaced = same and policy.fitted is not None and statistics == _digest(policy)
+        if (replaced or current.missing_requirements()) and _exists(path, files.FITTED):
             earlier = FittedState.load(files.join(path, files.FITTED)).arrays
-            held = current.fitted.arrays if current.fitted is not None else {}
+            held = policy.fitted.arrays if policy.fitted is not None and not replaced else {}
             current = current.with_fitted(FittedState({**earlier, **held}))
         return cls(guard, policy, current, reference)
 
@@ -217,6 +225,7 @@ class Start:
         return policy, Adaptation(
             self.guard,
             _identity(self.given),
+            _digest(self.given),
             drifts,
             drifted,
             statistics,
@@ -244,6 +253,11 @@ class Start:
 def _identity(policy: AugmentationPolicy) -> str:
     """The fingerprint of a policy without its seed and its statistics."""
     return dataclasses.replace(policy, seed=0, fitted=None).fingerprint
+
+
+def _digest(policy: AugmentationPolicy) -> str | None:
+    """That of a policy's statistics."""
+    return policy.fitted.digest() if policy.fitted is not None else None
 
 
 def _used(policy: AugmentationPolicy) -> tuple[str, ...]:
@@ -288,12 +302,12 @@ def _exists(folder: str, name: str) -> bool:
     return FileSystems.exists(files.join(folder, name))
 
 
-def _given(folder: str) -> str | None:
-    """The fingerprint of the policy that a result's job was given."""
+def _given(folder: str) -> tuple[str, str | None]:
+    """The fingerprint of the policy that a result's job was given, and the digest of its statistics."""
     path = files.join(folder, DRIFT)
     try:
         with files.open_input(files.InputFile(path, 0, "none")) as stream:
             document: Mapping[str, Any] = json.loads(stream.read())
-        return document["given"]
+        return document["given"], document.get("given_statistics")
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"'{path}' is no {DRIFT} of a job: {error}") from error

@@ -6,12 +6,21 @@ it is the same for any order and any cut of the rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tfrs_augment.drift import CATEGORY, NUMBER, Drift, drift_of_counts
+from tfrs_augment.drift import (
+    CATEGORY,
+    NUMBER,
+    Drift,
+    chi_square_p_value,
+    drift_of_counts,
+    jensen_shannon,
+    jensen_shannon_by_chance,
+)
 from tfrs_augment.errors import DataError
 from tfrs_augment.features import hash_values, values_of
 from tfrs_augment.fitting.information import ordered_bits
@@ -23,6 +32,8 @@ NUMBERS, CATEGORIES = "number_sketch", "category_sketch"
 SIZE = 8192
 """A sketch has at most so many counts, 128 KB."""
 _ALL = (1 << 64) - 1
+_FEW = 100
+"""A sample of categories with fewer occurrences is not enough to tell by it alone how far they have moved."""
 
 
 class _Sketch:
@@ -108,6 +119,11 @@ class NumberSketch(_Sketch):
         """A bit more."""
         return bound + 1
 
+    @staticmethod
+    def share(bound: int) -> float:
+        """All values are counted, whatever the bound."""
+        return 1.0
+
 
 class CategorySketch(_Sketch):
     """Counts of strings or integers; of more different ones than `SIZE` those with the smallest hashes.
@@ -137,6 +153,11 @@ class CategorySketch(_Sketch):
         """The first code that has no room."""
         return int(codes[SIZE])
 
+    @staticmethod
+    def share(bound: int) -> float:
+        """The share of all values that a limit leaves, 1 where it leaves all."""
+        return bound / _ALL
+
 
 KINDS = {NUMBERS: (NUMBER, NumberSketch), CATEGORIES: (CATEGORY, CategorySketch)}
 
@@ -147,7 +168,10 @@ def sketch_drift(
     """How far a feature has moved, by two sketches of it.
 
     They are compared at the coarser of their bounds. A missing value counts as in `drift.column_drift`; of
-    categories that are a sample of all, in proportion.
+    categories that are a sample of all, in proportion. Where data of few categories are compared with data
+    of many, the sample may hold next to nothing of the few. So where it holds less than 100 occurrences, how
+    much it weighs among all is compared too, and p-values are doubled. The drift is the greater one of those
+    that are significant; where none is, that of the smaller p-value.
 
     Args:
       requirement: of `NUMBERS` or `CATEGORIES`.
@@ -163,11 +187,56 @@ def sketch_drift(
     parts = [sketch.cut(part["codes"], part["counts"], bound) for part in (first, second)]
     codes = np.union1d(parts[0][0], parts[1][0])
     aligned = np.zeros((2, 1 + len(codes)), np.int64)
-    for row, part, (found, counts) in zip(aligned, (first, second), parts, strict=True):
-        present, missing = int(part["present"]), int(part["missing"])
-        row[0] = missing * int(counts.sum()) // present if present else missing
+    # Missing, in the sample, and beyond it.
+    whole = np.zeros((2, 3), np.int64)
+    for row, total, part, (found, counts) in zip(
+        aligned, whole, (first, second), parts, strict=True
+    ):
+        present, missing, known = int(part["present"]), int(part["missing"]), int(counts.sum())
+        row[0] = missing * known // present if present else missing
         row[1 + np.searchsorted(codes, found)] = counts
-    return drift_of_counts(requirement.feature, kind, *aligned)
+        total[:] = missing, known, present - known
+    share = sketch.share(bound)
+    if share == 1 or whole[:, 1].min() >= _FEW:
+        return drift_of_counts(requirement.feature, kind, *aligned)
+    drifts = [_drift_of_weights(requirement.feature, whole, share)]
+    if aligned.any(axis=1).all():
+        drifts.append(drift_of_counts(requirement.feature, kind, *aligned))
+    return _clearest(drifts)
+
+
+def _clearest(drifts: Sequence[Drift]) -> Drift:
+    """Of several looks at one column the greatest that is significant, or the one of the least p-value."""
+    drifts = [
+        dataclasses.replace(drift, p_value=min(1.0, len(drifts) * drift.p_value))
+        for drift in drifts
+    ]
+    return max(
+        drifts,
+        key=lambda d: (d.significant(), d.excess if d.significant() else -d.p_value),
+    )
+
+
+def _drift_of_weights(name: str, whole: np.ndarray, share: float) -> Drift:
+    """How far the weight of sampled categories among all has moved.
+
+    The others are taken to be one category, the same in both. Rare categories of which one in ten is sampled
+    weigh ten times what their sample does.
+
+    Args:
+      name: of the feature.
+      whole: int64 `[2, 3]`, of both how many values are missing, sampled, and beyond the sample.
+      share: of all categories that are sampled, in (0, 1).
+
+    Returns:
+      The drift. Its p-value is that of the counts as they are.
+    """
+    missing, known, others = whole.T
+    present = known + others
+    weight = np.minimum(known / share, present)
+    likely = np.stack([missing, weight, present - weight], axis=1)
+    chance = min(1.0, jensen_shannon_by_chance(*whole) / share)
+    return Drift(name, CATEGORY, jensen_shannon(*likely), chi_square_p_value(*whole), chance)
 
 
 def _summed(codes: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -54,7 +54,7 @@ def ab_test(
       metrics: by name, a column or a `Ratio`; or the names of columns. Values must be finite.
       covariates: by a metric's name, a column or a `Ratio` of the time before the experiment, one
         value a unit, such as the same metric then. CUPED takes out of the metric what it explains.
-        NaN where unknown, such as for a new user.
+        NaN where unknown, such as for a new user; of a ratio in either part.
       lower_is_better: metrics that help when they fall, such as latency.
       planned_units: the units of all arms that the experiment was planned for. Where given, intervals
         and p-values hold however often the experiment is looked at: see `evaluation.sequential`. It

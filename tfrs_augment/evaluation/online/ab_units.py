@@ -20,7 +20,7 @@ class Ratio:
     Attributes:
       numerator: the column that is summed above.
       denominator: the column that is summed below. Default: the number of rows, so that the ratio is
-        the mean of a row, such as the conversion rate of a session.
+        the mean of a row, such as the conversion rate of a session; of a covariate 1.
     """
 
     numerator: str
@@ -86,14 +86,17 @@ class Units:
     def covariate(self, metric: Metric) -> np.ndarray:
         """Returns float64 `[units]`: a number of each unit from before the experiment, mean 0.
 
-        A ratio is linearized over all arms together. A unit without a known value gets the mean: it is
-        not adjusted.
+        A ratio is linearized over all arms together. It weighs a unit by its denominator of that time,
+        and by 1 where it has none: how many rows a unit has in the experiment is no past. A unit without
+        a known value, or without one of a ratio's two, gets the mean: it is not adjusted.
         """
         if isinstance(metric, str):
             value = self.sums[metric] / self.rows
         else:
-            above, below = (np.nan_to_num(part) for part in self._parts(metric))
-            value = above - below * (above.sum() / below.sum() if below.sum() else 0.0)
+            above, below = (part / self.rows for part in self._parts(metric))
+            known = ~np.isnan(above + below)
+            total = below[known].sum()
+            value = above - below * (above[known].sum() / total if total else 0.0)
         known = ~np.isnan(value)
         mean = value[known].mean() if known.any() else 0.0
         return np.where(known, value - mean, 0.0)

@@ -56,7 +56,7 @@ def sample_ratio(
     binomial distribution of each arm, corrected for their number where there are more than two.
 
     Args:
-      counts: units by arm.
+      counts: units by arm. An arm is told by its name as text: 1 and "1" are one.
       shares: by arm, above 0; scaled to sum to 1. Default: equal.
 
     Raises:
@@ -68,17 +68,16 @@ def sample_ratio(
       >>> sample_ratio({"a": 5000, "b": 5400}).broken
       True
     """
-    shares = (
-        dict.fromkeys(counts, 1.0) if shares is None else {str(k): v for k, v in shares.items()}
-    )
-    if set(shares) != set(counts):
+    given = dict.fromkeys(counts, 1.0) if shares is None else shares
+    shares, arms = {str(name): share for name, share in given.items()}, sorted(map(str, counts))
+    if set(shares) != set(arms):
         raise InvalidArgumentError(
-            f"`shares` must have the arms of the table, {sorted(counts)}. Received: {sorted(shares)}."
+            f"`shares` must have the arms of the table, {arms}. Received: {sorted(shares)}."
         )
     if not all(math.isfinite(share) and share > 0 for share in shares.values()):
         raise InvalidArgumentError(f"`shares` must be above 0. Received: shares={shares}.")
     seen = np.array(list(counts.values()), np.int64)
-    expected = np.array([shares[name] for name in counts], np.float64)
+    expected = np.array([shares[str(name)] for name in counts], np.float64)
     expected /= expected.sum()
     total = int(seen.sum())
     if total == 0:

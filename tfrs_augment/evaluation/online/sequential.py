@@ -171,8 +171,11 @@ def check_plan(planned_units: int, alpha: float) -> None:
 def _mixture_ratio(units: np.ndarray | int, planned_units: int, alpha: float) -> np.ndarray:
     """The mixture's variance over that of the difference.
 
-    At the planned size it is the closed form that nearly minimizes the interval there.
+    At the planned size it is the closed form that nearly minimizes the interval there. The least is where
+    `r - log(1 + r) = level`. For a high alpha, whose level is near 0, the usual approximation falls below 0
+    and a lower bound of the root is nearer (Chatzigeorgiou, Bounds on the Lambert Function, IEEE
+    Communications Letters 2013, theorem 1).
     """
     level = -2.0 * math.log(alpha)
-    best = level + math.log(level) + 1.0
+    best = max(level + math.log(level) + 1.0, math.sqrt(2.0 * level) + level / 1.5)
     return best * np.asarray(units, np.float64) / planned_units

@@ -23,6 +23,7 @@ from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.evaluation.statistics.bootstrap import Sums, joint_places, seed_means
 
 _BLOCK_NUMBERS = 4_000_000
+_ROUNDING = 1e-9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +33,9 @@ class Permutation:
     Attributes:
       difference: the mean difference to the baseline, as in the report's figures.
       p_value: two-sided, in (0, 1], the observed signs counted as one of the flips.
-      low: lower end of the 95 % interval: the differences that the test does not reject.
-      high: upper end of it.
+      low: lower end of the 95 % interval: the differences that the test does not reject; -inf with up to
+        five users, whose flips are too few to reject any.
+      high: upper end of it; inf likewise.
       users: how many users have rows.
     """
 
@@ -97,16 +99,13 @@ def permute(
     # A flip is as extreme as what was seen for all true differences between two bounds: these are
     # linear in it, and the p-value of a true difference is the share of flips whose bounds hold it.
     sums_flipped, weights_flipped = flipped.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        bounds = np.stack(
-            [
-                (difference - sums_flipped) / (1.0 - weights_flipped),
-                (difference + sums_flipped) / (1.0 + weights_flipped),
-            ]
-        )
-    # All signs as seen, or all turned: as extreme for every difference.
-    lows = np.where(np.isnan(bounds), -np.inf, bounds).min(axis=0)
-    highs = np.where(np.isnan(bounds), np.inf, bounds).max(axis=0)
+    left = np.stack([1.0 - weights_flipped, 1.0 + weights_flipped])
+    # All signs as seen, or all turned: as extreme for every difference, and 0 but for rounding.
+    every = left < _ROUNDING
+    bounds = difference + np.stack([-sums_flipped, sums_flipped])
+    bounds /= np.where(every, 1.0, left)
+    lows = np.where(every, -np.inf, bounds).min(axis=0)
+    highs = np.where(every, np.inf, bounds).max(axis=0)
     outside = int(np.floor((1.0 - confidence) * (1.0 + permutations))) - 1
     return Permutation(
         difference=float(difference),
