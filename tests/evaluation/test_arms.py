@@ -17,7 +17,7 @@ from tfrs_augment.evaluation.comparing.comparison import compare
 from tfrs_augment.evaluation.comparing.control_arms import controls
 from tfrs_augment.evaluation.comparing.ensembles import deviation_of
 from tfrs_augment.evaluation.comparing.references import popularity
-from tfrs_augment.evaluation.measuring.slices import rank_test_rows
+from tfrs_augment.evaluation.measuring.slices import measure_embeddings
 from tfrs_augment.evaluation.splitting import splits
 from tfrs_augment.towers import TwoTower
 
@@ -113,7 +113,7 @@ def test_an_ensemble_averages_scores_each_on_its_own_scale(warm, shop):
         deviation = np.sqrt(np.mean([row.var() for row in found[asking]]))
         scores.append(found / deviation)
     mean = np.mean(scores, axis=0)
-    expected = rank_test_rows(one, mean, np.eye(40))["full"]
+    expected = measure_embeddings(one, mean, np.eye(40))["ranks"]["full"]
     # The ranks of a sum of float32 may differ where two items nearly tie.
     found = report.runs["mean", 3].ranks["full"]
     assert (found.greater == expected.greater).mean() > 0.99
@@ -130,7 +130,7 @@ def test_an_ensemble_takes_scorers_too(warm, shop):
     found = queries @ items.T
     asking = np.unique(one.validation.user_index())
     scaled = found / np.sqrt(np.mean([row.var() for row in found[asking]])) + counts / counts.std()
-    expected = rank_test_rows(one, scaled, np.eye(40))["full"]
+    expected = measure_embeddings(one, scaled, np.eye(40))["ranks"]["full"]
     ranks = report.runs["with popularity", 3].ranks["full"]
     assert (ranks.greater == expected.greater).mean() > 0.99
 

@@ -90,10 +90,30 @@ def test_a_feature_of_both_rows_is_masked_in_both():
         def candidate_model(self, features):
             return features["age"][:, None]
 
-    found = explain(Both(), QUERY, {"age": 2.0}, features=["age"])
+    found = explain(Both(), QUERY, {"age": 3.0}, features=["age"])
     (share,) = found.shares
-    assert share.side == "both"
-    assert (found.score, found.masked_score) == (28.0, 0.0)
+    assert (share.side, share.value) == ("both", 3.0)
+    assert (found.score, found.masked_score) == (42.0, 0.0)
+
+
+def test_a_feature_of_both_rows_must_have_one_value():
+    def one(model, features):
+        return tf.ones([features["history"].nrows(), 1])
+
+    rows = {"history": ["a", "b", "c"], "age": 1.0}, {"history": ["a"], "age": math.nan}
+    towers = {"query_fn": one, "candidate_fn": one}
+    history = [ops.SequenceMask("history")]
+    for options in ({"features": history, **towers}, {"features": ["history"], **towers}, towers):
+        with pytest.raises(InvalidArgumentError, match=r"Received: 'history'.*\['a', 'b', 'c'\]"):
+            explain(None, *rows, **options)
+    # What is not masked may differ between towers; a ranking model is given one value.
+    same = rows[0], rows[1] | {"history": ["a", "b", "c"]}
+    assert len(explain(None, *same, features=history, **towers).shares) == 3
+    with pytest.raises(InvalidArgumentError, match="Received: 'age' of 1.0 and nan"):
+        explain(None, *same, features=history, predict=lambda m, f: f["age"])
+    missing = {"age": math.nan}, {"age": math.nan}
+    found = explain(None, *missing, predict=lambda m, f: tf.zeros([len(f["age"])]))
+    assert found.share("age").side == "both"
 
 
 def test_many_features_are_sampled_and_still_sum_to_the_whole():

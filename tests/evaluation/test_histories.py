@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tfrs_augment.datasets.interactions import Interactions
 from tfrs_augment.errors import DataError, InvalidArgumentError
-from tfrs_augment.evaluation.measuring.slices import Slices, rank_test_rows
+from tfrs_augment.evaluation.measuring.slices import Slices, measure_embeddings
 from tfrs_augment.evaluation.splitting.histories import development_histories, split_histories
 
 ITEMS = 30
@@ -119,7 +121,7 @@ def test_test_rows_are_ranked_by_queries_of_their_own(data):
     one = split_histories(data, cold_share=0.2)
     rng = np.random.default_rng(0)
     queries, candidates = rng.normal(size=(len(one.test), 4)), rng.normal(size=(ITEMS, 4))
-    ranks = rank_test_rows(one, queries, candidates)["full"]
+    ranks = measure_embeddings(one, queries, candidates)["ranks"]["full"]
     ids = data.items["item_id"]
     for row, user in enumerate(one.test.rows["user_id"]):
         scores = candidates @ queries[row]
@@ -175,3 +177,33 @@ def test_pseudo_cold_items_validate_and_neither_train_nor_test(data):
         assert not pseudo & set(part.rows["history"].values.tolist())
     tested = set(one.test.rows["item_id"].tolist()) & set(one.cold_items.tolist())
     assert tested <= cold, "the cold items are those of the split without pseudo-cold ones"
+
+
+@pytest.fixture(scope="module")
+def hurried(data) -> Interactions:
+    """The same rows with two or three of a second, and users who come back to an item."""
+    rows = {**data.rows, "timestamp": data.rows["timestamp"] // 3}
+    rows["item_id"] = np.where(np.arange(len(data)) % 3, rows["item_id"], b"i00")
+    return dataclasses.replace(data, rows=rows)
+
+
+def test_a_fraction_has_the_same_test_rows_where_times_are_equal(hurried):
+    whole = split_histories(hurried, max_validation=20, seed=2)
+    for fraction in (0.3, 0.9):
+        part = split_histories(hurried, fraction=fraction, max_validation=20, seed=2)
+        for name in ("validation", "test"):
+            assert rows_of(getattr(part, name)) == rows_of(getattr(whole, name))
+        np.testing.assert_array_equal(part.popularity, whole.popularity)
+
+
+def test_rankings_leave_out_what_came_before_in_the_same_second(hurried):
+    one = split_histories(hurried, cold_share=0.0, max_history=100)
+    seen_again = 0
+    for part in (one.test, one.validation):
+        seen = one.seen_before(part)
+        for row, history in enumerate(part.rows["history_index"].to_lists()):
+            left_out = seen.items[seen.offsets[row] : seen.offsets[row + 1]]
+            # Nothing is cold, so that the history is all that came before: not the row's own item.
+            assert sorted(left_out) == sorted(history)
+            seen_again += part.item_index()[row] in history
+    assert seen_again

@@ -110,3 +110,9 @@ def test_diversity_is_the_mean_distance_of_pairs(table):
 def test_a_catalogue_without_categories_has_no_diversity(table):
     bare = {name: table[name] for name in ("item_id", "title", "price")}
     assert ItemFeatures.of(bare, "item_id") is None
+
+
+def test_items_of_minus_infinity_are_in_no_list():
+    scores = np.full((2, 12), -np.inf)
+    scores[0, [3, 5]] = [1.0, 2.0]
+    assert lists_of(scores, length=3).tolist() == [[5, 3, -1], [-1, -1, -1]]

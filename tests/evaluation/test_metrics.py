@@ -141,3 +141,29 @@ def test_indices_and_k_are_checked():
 def test_no_rows_give_no_ranks():
     none = np.zeros(0, int)
     assert len(rank(np.ones((2, 3)), np.ones((4, 3)), none, none)) == 0
+
+
+def test_a_true_item_of_minus_infinity_is_never_found():
+    for items, shown in ((1000, 10), (8, 2)):  # Fewer candidates than places, too.
+        scores = np.full((1, items), -np.inf)
+        scores[0, :shown] = np.arange(shown)
+        query, item = np.zeros(2, int), np.array([shown, 0])
+        found = rank_scores(scores, query, item)
+        for values in (found.recall(50), found.ndcg(50), found.mrr(50)):
+            assert values[0] == 0 < values[1]
+        assert found.auc(np.full(2, items - 1)).tolist() == [0.0, 1 - (shown - 1) / (items - 1)]
+        outside = rank_scores(scores, query, item, corpus=np.arange(items) < shown)
+        assert outside.recall(50).tolist() == [0.0, 1.0]
+
+
+def test_embeddings_whose_products_overflow_are_refused():
+    rng = np.random.default_rng(0)
+    queries, candidates = rng.normal(size=(4, 8)), rng.normal(size=(50, 8))
+    options = np.arange(4), np.array([3, 7, 9, 20])
+    expected = rank(queries, candidates, *options).expected
+    for scale, other in ((1e18, 1e18), (1e30, 1.0)):
+        large = rank(queries * scale, candidates * other, *options).expected
+        np.testing.assert_array_equal(large, expected)
+    for scale, other in ((1e20, 1e20), (1e30, 1e10)):
+        with pytest.raises(DataError, match="inner products within the range of float32"):
+            rank(queries * scale, candidates * other, *options)

@@ -220,3 +220,12 @@ def test_k_is_checked(name):
     found = query_ranks(np.array([[1.0, 0.0]]), [[0]])
     with pytest.raises(InvalidArgumentError, match="`k` must be at least 1"):
         getattr(found, name)(0)
+
+
+@pytest.mark.parametrize("kind", METRICS)
+def test_relevant_items_of_minus_infinity_are_never_found(kind):
+    scores = np.array([[2.0, 1.0, -np.inf, -np.inf], [-np.inf, 1.0, -np.inf, -np.inf]])
+    query, item = np.array([0, 0, 0, 1, 1]), np.array([1, 2, 3, 0, 3])
+    one = QueryRanks.of(rank_scores(scores, query, item), query, item)
+    found = getattr(one, kind)(10)
+    assert 0 < found[0] <= 1 and found[1] == 0

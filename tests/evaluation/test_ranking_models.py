@@ -12,7 +12,7 @@ import tf_keras
 from tests.evaluation.tiny_models import Layered, Rater
 from tfrs_augment.adaptive import AdaptivePolicy, Exp3
 from tfrs_augment.datasets.interactions import Interactions
-from tfrs_augment.errors import DataError, InvalidArgumentError
+from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError
 from tfrs_augment.evaluation.comparing.arms import Arm
 from tfrs_augment.evaluation.comparing.comparison import compare
 from tfrs_augment.evaluation.comparing.references import popularity
@@ -121,8 +121,8 @@ def test_the_model_is_not_shown_the_label(rated):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"label": "ratings"}, DataError, "must have a column 'ratings' of numbers.*'rating'"),
-        ({"label": "kind"}, DataError, "must have a column 'kind' of numbers"),
+        ({"label": "ratings"}, UnknownFeatureError, "`label` must be a column.*'rating'"),
+        ({"label": "tags"}, DataError, "`label` must be a column of one number a row.*'tags'"),
         (
             {"predict": lambda model, features: tf.zeros([3])},
             InvalidArgumentError,
@@ -143,7 +143,7 @@ def test_what_cannot_be_measured_is_refused(rated, options, error, message):
 
 def test_labels_that_are_missing_are_refused(rated):
     one = _split(_with_labels(rated, np.where(np.arange(3000) % 9, 3.0, np.nan)))(0)
-    with pytest.raises(DataError, match="Labels must be finite. Received: [0-9]+ of"):
+    with pytest.raises(DataError, match="`label` must be finite in every row. .* [0-9]+ of"):
         train(Rater(one.train), one, RATINGS)
 
 

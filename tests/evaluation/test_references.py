@@ -9,7 +9,7 @@ from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.evaluation.comparing.comparison import Arm, compare
 from tfrs_augment.evaluation.comparing.references import ease, popularity
 from tfrs_augment.evaluation.measuring.metrics import Seen
-from tfrs_augment.evaluation.measuring.slices import rank_test_rows, rank_test_scores
+from tfrs_augment.evaluation.measuring.slices import measure_embeddings, measure_scores
 from tfrs_augment.evaluation.splitting.histories import split_histories
 from tfrs_augment.evaluation.splitting.splits import split
 
@@ -49,10 +49,10 @@ def test_scores_rank_as_embeddings_do(shop):
     rng = np.random.default_rng(0)
     queries, candidates = rng.normal(size=(60, 4)), rng.normal(size=(40, 4))
     query = one.query_index(one.test)
-    by_scores = rank_test_scores(one, lambda rows: queries[query[rows]] @ candidates.T, block=13)
-    for name, ranks in rank_test_rows(one, queries, candidates).items():
-        np.testing.assert_array_equal(by_scores[name].greater, ranks.greater)
-        np.testing.assert_array_equal(by_scores[name].ties, ranks.ties)
+    found = measure_scores(one, lambda rows: queries[query[rows]] @ candidates.T, block=13)
+    for name, ranks in measure_embeddings(one, queries, candidates)["ranks"].items():
+        np.testing.assert_array_equal(found["ranks"][name].greater, ranks.greater)
+        np.testing.assert_array_equal(found["ranks"][name].ties, ranks.ties)
 
 
 def test_seen_can_be_taken():

@@ -105,15 +105,19 @@ def test_labels_are_numbers_without_gaps(one):
     rows = {**one.test.rows, "click": (one.test.rows["rating"] > 3).astype(np.int64)}
     clicked = dataclasses.replace(one, test=dataclasses.replace(one.test, rows=rows))
     np.testing.assert_array_equal(Slices.of(clicked, label="click").positive, rows["click"] == 1)
-    with pytest.raises(UnknownFeatureError, match="`label` must be a column of the test rows"):
+    with pytest.raises(UnknownFeatureError, match="`label` must be a column of the rows"):
         Slices.of(one, label="stars")
     with pytest.raises(DataError, match="one number a row"):
         Slices.of(one, label="user_device")
     with pytest.raises(DataError, match="one number a row"):
         Slices.of(one, label="item_title_words")
     rows["click"] = np.where(rows["click"] == 1, np.nan, 0.0).astype(np.float32)
-    with pytest.raises(DataError, match="no missing value"):
-        Slices.of(clicked, label="click")
+    for worst in (np.nan, np.inf):
+        rows["click"] = np.where(one.test.rows["rating"] > 3, worst, 0.0).astype(np.float32)
+        with pytest.raises(
+            DataError, match="`label` must be finite in every row. Received: 'click'"
+        ):
+            Slices.of(clicked, label="click")
 
 
 def test_competitors_are_counted_one_by_one(one):
@@ -194,3 +198,17 @@ def test_a_segment_of_lists_of_values_counts_each(one):
     test = dataclasses.replace(one.test, rows={**one.test.rows, "tags": tags})
     found, _ = segments.segment_masks(dataclasses.replace(one, test=test), ["tags"])
     assert found["tags=new"].all() and found["tags=sale"].sum() == -(-len(test) // 2)
+
+
+def test_numbers_that_print_alike_have_segments_of_their_own(one):
+    place = np.arange(len(one.test)) % 4
+    codes = np.float32([9410500, 9410501, 9410502, np.nan])[place]
+    prices = np.float32([0.1234567, 0.1234568, 2.5, 1e20])[place]
+    test = dataclasses.replace(one.test, rows={**one.test.rows, "zip": codes, "price": prices})
+    found, _ = segments.segment_masks(dataclasses.replace(one, test=test), ["zip", "price"])
+    assert set(found) == {
+        *("zip=9410500", "zip=9410501", "zip=9410502"),
+        *("price=0.1234567", "price=0.1234568", "price=2.5", "price=1e+20"),
+    }
+    for number, name in enumerate(("zip=9410500", "zip=9410501", "zip=9410502")):
+        np.testing.assert_array_equal(found[name], place == number)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.evaluation.measuring import slices
 from tfrs_augment.evaluation.measuring.metrics import rank
+from tfrs_augment.evaluation.splitting.cross_validation import folds
+from tfrs_augment.evaluation.splitting.histories import split_histories
 from tfrs_augment.evaluation.splitting.splits import development_split, split, split_of
 
 
@@ -130,7 +134,7 @@ def test_ranks_of_each_corpus(shop):
     one = split(shop, cold_share=0.2, seed=4)
     rng = np.random.default_rng(0)
     queries, candidates = rng.normal(size=(60, 4)), rng.normal(size=(40, 4))
-    found = slices.rank_test_rows(one, queries, candidates)
+    found = slices.measure_embeddings(one, queries, candidates)["ranks"]
     user, item = one.test.user_index(), one.test.item_index()
     plain = rank(queries, candidates, user, item)
     assert (found["full"].greater <= plain.greater).all()
@@ -154,6 +158,15 @@ def test_validation_ranks_leave_cold_items_out(shop):
     candidates = np.where(one.warm_items, 0.0, 1.0)[:, None]
     found = slices.ValidationRanker(one)(np.ones((60, 1)), candidates)
     assert found.greater.max() == 0
+
+
+@pytest.mark.parametrize("make", [split, split_histories, lambda rows: folds(rows, 3)])
+def test_tables_that_are_no_interactions_are_refused_with_the_way(shop, make):
+    with pytest.raises(InvalidArgumentError, match="`data` must be .*: dict.*from_tables"):
+        make(shop.rows)
+    for pair in ((shop.rows, shop), (shop, shop.rows)):
+        with pytest.raises(InvalidArgumentError, match="must be Interactions. Received: dict"):
+            split_of(*pair)
 
 
 @pytest.mark.parametrize(
@@ -305,3 +318,40 @@ def test_cold_users_are_drawn_among_those_with_rows_whatever_else_is_drawn(shop)
     assert set(other.train.rows["user_id"].tolist()) == set(one.train.rows["user_id"].tolist())
     third = split(few, cold_user_share=0.2, cold_share=0.0, seed=2)
     assert set(third.train.rows["user_id"].tolist()) != set(one.train.rows["user_id"].tolist())
+
+
+def _short(shop, rows: int):
+    """Users with equally many rows each."""
+    users = np.repeat(shop.users["user_id"], rows)
+    items = np.random.default_rng(0).choice(shop.items["item_id"][:4], len(users))
+    rows = {"user_id": users, "item_id": items, "timestamp": np.arange(len(users))}
+    return dataclasses.replace(shop, rows=rows)
+
+
+@pytest.mark.parametrize("test_share", [0.1, 0.2, 0.3, 0.6])
+@pytest.mark.parametrize("validation_share", [0.1, 0.2, 0.3])
+@pytest.mark.parametrize("rows", [10, 20, 30])
+def test_shares_cut_where_they_say(shop, test_share, validation_share, rows):
+    shares = {"test_share": test_share, "validation_share": validation_share}
+    one = split(_short(shop, rows), cold_share=0.0, **shares)
+    users = len(shop.users["user_id"])
+    assert len(one.test) == users * round(test_share * rows)
+    assert len(one.validation) == users * round(validation_share * rows)
+
+
+def test_users_with_few_rows_have_no_test_row(shop):
+    with pytest.raises(DataError, match="no test rows"):
+        split(_short(shop, 9), cold_share=0.0)
+
+
+def test_short_histories_of_given_rows_say_what_to_do(shop):
+    short = _short(shop, 9)
+    options = short.take(np.arange(len(short)) % 9 < 8), short.take(np.arange(len(short)) % 9 > 7)
+    with pytest.raises(
+        DataError, match="split=lambda seed: split_of.train, test, validation_share="
+    ):
+        split_of(*options)
+    one = split_of(*options, validation_share=0.25)
+    assert len(one.validation) == 2 * len(one.test)
+    with pytest.raises(InvalidArgumentError, match=r"`validation_share` must be in \(0, 1\)"):
+        split_of(*options, validation_share=1.0)

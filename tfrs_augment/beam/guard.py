@@ -25,7 +25,8 @@ class DriftGuard:
     Args:
       reference: the `statistics.json` of an earlier job, or the folder of its result. Of a folder the
         statistics in `fitted.json` are used where the policy has none, or has those that this job was given,
-        and `adapted_policy.json` in place of the policy that it was adapted from. None is the first run, which writes statistics alone.
+        and `adapted_policy.json` in place of the policy that it was adapted from. None is the first run,
+        which writes statistics alone.
       threshold: in (0, 1]. Default: 0.1.
       columns: the features to compare. Default: those of the reference; without one those that the policy
         changes or has statistics of. An integer feature counts as a category where the policy's ops take it

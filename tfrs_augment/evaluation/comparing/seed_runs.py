@@ -29,7 +29,7 @@ from tfrs_augment.fitting import fit
 from tfrs_augment.layers import wrap
 
 # Raised with every change that lets the same arm train or score otherwise.
-_CACHE_VERSION = 3
+_CACHE_VERSION = 4
 
 
 class Listener:

@@ -15,16 +15,15 @@ from tfrs_augment.datasets.interactions import (
     columns_to_tensors,
     take_column,
 )
-from tfrs_augment.errors import DataError, InvalidArgumentError, close_matches
-from tfrs_augment.evaluation.measuring.slices import ValidationRanker
+from tfrs_augment.errors import DataError, InvalidArgumentError
+from tfrs_augment.evaluation.measuring.rating_metrics import log_losses, squared_errors
+from tfrs_augment.evaluation.measuring.slices import ValidationRanker, labels_of
 from tfrs_augment.evaluation.splitting.splits import Split
 
 if TYPE_CHECKING:
     from tfrs_augment.evaluation.comparing.training import Protocol
 
 _BATCH = 8192
-# Predicted chances are kept this far from 0 and 1, as Keras keeps them.
-_EPSILON = 1e-7
 
 
 class Embedder:
@@ -106,36 +105,13 @@ class ErrorOfPredictions:
     def __call__(self, model: tf_keras.Model) -> float:
         predicted = self._predict(model)
         if not self._binary:
-            return float(np.sqrt(np.mean((predicted - self._labels) ** 2)))
+            return float(np.sqrt(squared_errors(predicted, self._labels).mean()))
         if predicted.min() < 0 or predicted.max() > 1:
             raise InvalidArgumentError(
                 "`predict` must return chances in [0, 1] where all labels are 0 or 1. Received: "
                 f"{predicted.min():g} to {predicted.max():g}. Apply tf.sigmoid to logits."
             )
-        chance = np.clip(predicted, _EPSILON, 1 - _EPSILON)
-        return float(-np.mean(np.where(self._labels == 1, np.log(chance), np.log1p(-chance))))
-
-
-def labels_of(part: Interactions, label: str) -> np.ndarray:
-    """Returns float64 `[rows]`, the labels of a part.
-
-    Raises:
-      DataError: there is no such column of numbers, or a label is NaN or infinite.
-    """
-    column = part.rows.get(label)
-    if not isinstance(column, np.ndarray) or column.ndim != 1 or column.dtype.kind not in "fi":
-        raise DataError(
-            f"The rows must have a column {label!r} of numbers, the `label` of the protocol. "
-            f"{close_matches(label, part.rows)}"
-        )
-    labels = column.astype(np.float64)
-    if not np.isfinite(labels).all():
-        bad = int((~np.isfinite(labels)).sum())
-        raise DataError(
-            f"Labels must be finite. Received: {bad} of {len(labels)} with NaN or infinity in {label!r}. "
-            "Drop these rows."
-        )
-    return labels
+        return float(log_losses(predicted, self._labels == 1).mean())
 
 
 class EarlyStopping(tf_keras.callbacks.Callback):

@@ -25,6 +25,7 @@ from tfrs_augment.evaluation.explaining.explanation_result import (
 from tfrs_augment.evaluation.explaining.masked_rows import (
     MaskedRow,
     cast_like,
+    check_shared,
     mask_ops,
     plain,
     players_of,
@@ -107,7 +108,8 @@ def explain(
       The explanation.
 
     Raises:
-      InvalidArgumentError: an argument breaks its rule.
+      InvalidArgumentError: an argument breaks its rule; or query and item have other values of a feature that
+        is masked in both, or that a ranking model is given once.
       UnknownFeatureError: a feature is in neither row, or the model reads one that is missing.
       DataError: the item is not in the catalogue, a value does not fit, or a score is not finite.
 
@@ -134,6 +136,7 @@ def explain(
         towers = predict is None and (query_fn, candidate_fn) == (default_query, default_candidate)
         features = read_features(model, rows) if towers else list(together)
     ops = mask_ops(features, list(together))
+    check_shared(rows, [name for op in ops for name in op.features] if predict is None else None)
     players = players_of(ops, together)
     if not players:
         raise InvalidArgumentError(

@@ -120,6 +120,46 @@ def mask_ops(features: Sequence[str | Op], known: Sequence[str]) -> tuple[Op, ..
     return tuple(ops)
 
 
+def check_shared(rows: Mapping[str, Columns], names: Sequence[str] | None) -> None:
+    """Refuses features that query and item both have, with other values.
+
+    Args:
+      rows: "query" and "item".
+      names: the features that are masked; None where each feature is given once, to a ranking model.
+
+    Raises:
+      InvalidArgumentError: one of these features has two values.
+    """
+    query, item = rows["query"], rows["item"]
+    why, remedy = "is masked in both", "`features`, or of the row whose tower does not read it"
+    if names is None:
+        names = list(query)
+        why, remedy = (
+            "a ranking model is given once",
+            "the row that the model should not read it from",
+        )
+    for name in names:
+        if name in query and name in item and not _same(query[name], item[name]):
+            raise InvalidArgumentError(
+                f"`query` and `item` must have the same value of a feature that {why}. Received: {name!r} "
+                f"of {plain(query[name])} and {plain(item[name])}. Leave it out of {remedy}."
+            )
+
+
+def _same(one: Column, other: Column) -> bool:
+    """Whether two rows have the same values; NaN is itself."""
+    if _layout(one) != _layout(other):
+        return False
+    first, second = values_of(one).numpy(), values_of(other).numpy()
+    return bool(np.all((first == second) | ((first != first) & (second != second))))
+
+
+def _layout(column: Column) -> list[list[int]]:
+    if isinstance(column, tf.RaggedTensor):
+        return [part.numpy().tolist() for part in column.nested_row_splits]
+    return [list(column.shape)]
+
+
 def players_of(ops: Sequence[Op], columns: Columns) -> tuple[Player, ...]:
     """Returns what the ops mask in a row, in their order: features, items and words.
 

@@ -20,7 +20,8 @@ class Ranks:
     """Where the true item of each test row stands among the candidates.
 
     Attributes:
-      greater: int32 `[rows]`, candidates with a higher score than the true item.
+      greater: int32 `[rows]`, candidates with a higher score than the true item; `standings.NEVER`, more
+        than any list has places, where that is minus infinity: such an item is not shown.
       ties: int32 `[rows]`, other candidates with the same score.
     """
 
@@ -89,10 +90,10 @@ class Ranks:
           others: int `[rows]`, how many candidates compete with the true item of each row.
 
         Returns:
-          float64 `[rows]` in [0, 1]; NaN where nothing competes.
+          float64 `[rows]` in [0, 1], 0 where the true item is never shown; NaN where nothing competes.
         """
         others = np.asarray(others, np.float64)
-        lost = self.greater + 0.5 * self.ties
+        lost = np.minimum(self.greater + 0.5 * self.ties, others)
         share = np.divide(lost, others, out=np.full(len(lost), np.nan), where=others > 0)
         return 1.0 - share
 
@@ -155,7 +156,8 @@ def rank(
       The ranks, in the order of the rows.
 
     Raises:
-      DataError: an embedding is NaN or infinite (a diverged model would otherwise rank first).
+      DataError: an embedding is NaN or infinite, or so large that inner products overflow float32 (a
+        diverged model would otherwise rank first).
 
     Example:
       >>> import numpy as np
@@ -178,7 +180,8 @@ def rank_scores(
     """Ranks the true item of each row by a given matrix of scores; see `rank`.
 
     Args:
-      scores: float `[queries, items]`, without NaN. Equal scores tie.
+      scores: float `[queries, items]`, without NaN. Equal scores tie, but for minus infinity: an item that
+        has it can't be shown, and is never found.
       query_index: int `[rows]`, the row of `scores`.
       item_index: int `[rows]`, the column of the true answer.
       seen: candidates to leave out, by query. Default: none.

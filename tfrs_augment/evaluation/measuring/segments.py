@@ -13,6 +13,9 @@ from tfrs_augment.evaluation.splitting.splits import Split
 MOST_VALUES = 12
 """How many values of a feature have a slice: of more, each would hold few rows and cost all power."""
 
+# Whole numbers beyond are written with an exponent.
+_LONGEST = 1e16
+
 
 def segment_masks(
     split: Split, segments: Sequence[str]
@@ -89,4 +92,6 @@ def _has(column: Column, value: np.generic) -> np.ndarray:
 def _text(value: np.generic) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
-    return f"{value:g}" if isinstance(value, np.floating) else str(value)
+    # A shorter text would be that of other numbers, too.
+    whole = isinstance(value, np.floating) and value.is_integer() and abs(value) < _LONGEST
+    return str(int(value)) if whole else str(value)

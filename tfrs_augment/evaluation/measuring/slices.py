@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from tfrs_augment.datasets.interactions import Interactions
 from tfrs_augment.errors import DataError, UnknownFeatureError, close_matches
 from tfrs_augment.evaluation.measuring.metrics import Ranks, Seen, rank
 from tfrs_augment.evaluation.measuring.segments import segment_masks
@@ -99,7 +100,7 @@ class Slices:
 
         Raises:
           UnknownFeatureError: a segment or the label is no column.
-          DataError: the label is not a number, or is missing in a row.
+          DataError: the label is not a number, or is missing or infinite in a row.
         """
         head = head_items(split.popularity)
         item, user = split.test.item_index(), split.test.user_index()
@@ -134,7 +135,7 @@ class Slices:
             others=others,
             counts=np.asarray(split.popularity),
             features=ItemFeatures.of(split.train.items, split.train.item_id),
-            labels=None if label is None else _labels(split, label),
+            labels=None if label is None else labels_of(split.test, label),
             of_queries=("all", *(name for name in extra if _whole(masks[name], query, last))),
             left_out=left_out,
         )
@@ -186,7 +187,7 @@ def measure_embeddings(split: Split, queries: np.ndarray, candidates: np.ndarray
       rows of cold ones count as ranked last, and among cold items those of warm ones; and `lists`.
 
     Raises:
-      DataError: an embedding is NaN or infinite.
+      DataError: an embedding is NaN or infinite, or inner products overflow float32.
     """
     scores = Scores.of_embeddings(queries, candidates)
     return _measure(split, scores, split.query_index(split.test), split.seen_before(split.test))
@@ -197,8 +198,8 @@ def measure_scores(split: Split, score: Scorer, *, block: int = 500) -> dict[str
 
     Args:
       split: whose test rows are ranked.
-      score: from the numbers of test rows, int `[n]`, to float `[n, items]`, without NaN. Rows of one
-        query score alike: it is asked for the first of them.
+      score: from the numbers of test rows, int `[n]`, to float `[n, items]`, without NaN; minus infinity
+        for items that can't be shown. Rows of one query score alike: it is asked for the first of them.
 
     Returns:
       Arguments of `Run`.
@@ -223,16 +224,6 @@ def measure_scores(split: Split, score: Scorer, *, block: int = 500) -> dict[str
     lists = np.full((_query_count(split), LIST_LENGTH), -1, np.int32)
     lists[asking] = found["lists"]
     return {**found, "lists": lists}
-
-
-def rank_test_rows(split: Split, queries: np.ndarray, candidates: np.ndarray) -> dict[str, Ranks]:
-    """Returns the ranks alone of what `measure_embeddings` does."""
-    return measure_embeddings(split, queries, candidates)["ranks"]
-
-
-def rank_test_scores(split: Split, score: Scorer, *, block: int = 500) -> dict[str, Ranks]:
-    """Returns the ranks alone of what `measure_scores` does."""
-    return measure_scores(split, score, block=block)["ranks"]
 
 
 def _measure(split: Split, scores: Scores, query: np.ndarray, seen: Seen) -> dict[str, Any]:
@@ -277,23 +268,32 @@ def _competitors(
     return others, again
 
 
-def _labels(split: Split, label: str) -> np.ndarray:
-    rows = split.test.rows
-    if label not in rows:
+def labels_of(part: Interactions, label: str) -> np.ndarray:
+    """Returns float64 `[rows]`, the labels of a part.
+
+    Args:
+      part: the rows.
+      label: name of their column.
+
+    Raises:
+      UnknownFeatureError: there is no such column.
+      DataError: it is none of numbers, or a label is NaN or infinite.
+    """
+    if label not in part.rows:
         raise UnknownFeatureError(
-            f"`label` must be a column of the test rows. Received: label={label!r}. "
-            f"{close_matches(label, rows)}"
+            f"`label` must be a column of the rows. Received: label={label!r}. "
+            f"{close_matches(label, part.rows)}"
         )
-    column = rows[label]
+    column = part.rows[label]
     if getattr(column, "ndim", 0) != 1 or column.dtype.kind not in "biuf":
         raise DataError(
             f"`label` must be a column of one number a row. Received: {label!r} of dtype {column.dtype}."
         )
     labels = column.astype(np.float64)
-    if np.isnan(labels).any():
+    if not np.isfinite(labels).all():
         raise DataError(
-            f"`label` must have no missing value in the test rows. Received: {label!r} with "
-            f"{int(np.isnan(labels).sum())} of {len(labels)} missing."
+            f"`label` must be finite in every row. Received: {label!r} with "
+            f"{int((~np.isfinite(labels)).sum())} of {len(labels)} missing or infinite. Drop these rows."
         )
     return labels
 

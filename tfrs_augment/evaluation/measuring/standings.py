@@ -22,6 +22,8 @@ _WORDS = 255
 # In a large catalogue every fourth item bounds the lists.
 _SOME, _MANY = 4, 1000
 _LOWEST = np.finfo(np.float32).min
+NEVER = 1 << 28
+"""Candidates above a true item of minus infinity: more than any list has places, and parts may be summed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +57,15 @@ class Scores:
                     f"`{name}` must be finite. Received: {bad} of {len(array)} embeddings with NaN or "
                     "infinity; the model has diverged, lower its learning rate."
                 )
-        largest = np.linalg.norm(candidates, axis=1).max(initial=0.0)
-        tolerance = tie_tolerance * np.linalg.norm(queries, axis=1) * largest
+        lengths, largest = _norms(queries), _norms(candidates).max(initial=0.0)
+        longest = lengths.max(initial=0.0)
+        if float(longest) * float(largest) > float(np.finfo(np.float32).max):
+            raise DataError(
+                "`queries` and `candidates` must have inner products within the range of float32. Received: "
+                f"embeddings of norms to {longest:g} and {largest:g}; the model has diverged, lower its "
+                "learning rate."
+            )
+        tolerance = tie_tolerance * lengths * largest
         return cls(
             lambda start, stop: queries[start:stop] @ candidates.T,
             (len(queries), len(candidates)),
@@ -77,7 +86,8 @@ class Standings:
     """Where the true items of rows stand among parts of the catalogue, and what queries are shown.
 
     Attributes:
-      greater: int32 `[parts, rows]`, candidates of each part with a higher score than the true item.
+      greater: int32 `[parts, rows]`, candidates of each part with a higher score than the true item;
+        `NEVER` where that is minus infinity.
       ties: int32 `[parts, rows]`, other candidates of each part with the same score.
       lists: int32 `[queries, length]`, the best items of all parts together, best first; -1 where
         there are no more, and for queries without a row. Items that tie for the last places are
@@ -150,6 +160,8 @@ def stand(
             ties[:, rows[span]] = near - above
         # The true item ties with itself where it was not left out.
         ties[count.part_of[item_index[rows]], rows] -= kept >= low
+        # Minus infinity is never shown, however few others there are.
+        greater[:, rows[np.isneginf(own)]] = NEVER
     return Standings(greater, ties, lists)
 
 
@@ -227,6 +239,15 @@ def _hash(keys: np.ndarray) -> np.ndarray:
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((keys ^ (keys >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2.0**53
+
+
+def _norms(embeddings: np.ndarray) -> np.ndarray:
+    """Returns float `[n]`, in float64 where a sum of squares is beyond float32."""
+    with np.errstate(over="ignore"):
+        found = np.linalg.norm(embeddings, axis=1)
+    if not np.isfinite(found).all():
+        found = np.linalg.norm(embeddings.astype(np.float64), axis=1)
+    return found
 
 
 def _leave_out(scores, start, stop, seen) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 
 from tfrs_augment.datasets.interactions import Interactions
 from tfrs_augment.errors import InvalidArgumentError
-from tfrs_augment.evaluation.splitting.cuts import check_parts
+from tfrs_augment.evaluation.splitting.cuts import check_interactions, check_parts
 from tfrs_augment.evaluation.splitting.splits import Split, catalogue_size
 
 _UNITS = ("user", "row", "item")
@@ -73,6 +73,7 @@ def folds(
       Stone, "Cross-Validatory Choice and Assessment of Statistical Predictions", Journal of the Royal
       Statistical Society B 36, 1974.
     """
+    check_interactions(data=data)
     if by not in _UNITS:
         raise InvalidArgumentError(f"`by` must be one of {_UNITS}. Received: by={by!r}.")
     if isinstance(count, bool) or not isinstance(count, numbers.Integral) or count < 2:

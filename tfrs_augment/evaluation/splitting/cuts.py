@@ -9,6 +9,8 @@ from tfrs_augment.errors import DataError, InvalidArgumentError
 
 # Streams of their own, so that a split without these draws stays what it was.
 _COLD_USERS, _HELD_OUT_USERS = 0xC01D, 0xC0DE
+# 1 - 0.2 - 0.1 is a little more than 0.7: a row there must not miss the cut.
+_ROUNDING = 1e-9
 
 
 def check_cold_shares(cold_share: float, pseudo_cold_share: float) -> None:
@@ -23,13 +25,24 @@ def check_cold_shares(cold_share: float, pseudo_cold_share: float) -> None:
         )
 
 
-def check_parts(name: str, **rows: int) -> None:
-    """Raises a DataError that names the first part without rows."""
+def check_interactions(**data: object) -> None:
+    """Raises an InvalidArgumentError that names the first argument that is no `Interactions`."""
+    for name, value in data.items():
+        if not isinstance(value, Interactions):
+            raise InvalidArgumentError(
+                f"`{name}` must be Interactions. Received: {type(value).__name__}. Make them of tables of "
+                "events, items and users by tfrs_augment.datasets.Interactions.from_tables."
+            )
+
+
+def check_parts(
+    name: str, *, remedy: str = "Use larger shares or more interactions.", **rows: int
+) -> None:
+    """Raises a DataError that names the first part without rows, and the remedy."""
     for part, count in rows.items():
         if count == 0:
             raise DataError(
-                f"A split must leave rows in every part. Received: no {part} rows of {name}. Use "
-                "larger shares or more interactions."
+                f"A split must leave rows in every part. Received: no {part} rows of {name}. {remedy}"
             )
 
 
@@ -61,6 +74,8 @@ def cut_by_time(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns bool `[n]` twice: the last rows, and these and the ones just before them.
 
+    Of `n` rows `n * share` are last, rounded down: of few rows that is none.
+
     Args:
       data: the interactions.
       by: "user_time", of each user's rows, or "time", of all.
@@ -69,7 +84,12 @@ def cut_by_time(
       rng: puts rows of equal time in order.
     """
     position = positions(data, by, rng)
-    return position >= 1 - test_share, position >= 1 - test_share - validation_share
+    return is_last(position, test_share), is_last(position, test_share + validation_share)
+
+
+def is_last(position: np.ndarray, share: float) -> np.ndarray:
+    """Returns bool `[n]`: which of the positions of rows, see `positions`, are in the last share."""
+    return position >= 1 - share - _ROUNDING
 
 
 def cut_by_user(

@@ -14,7 +14,11 @@ import numpy as np
 
 from tfrs_augment.datasets.interactions import Interactions, Ragged, take_column
 from tfrs_augment.errors import DataError, InvalidArgumentError
-from tfrs_augment.evaluation.splitting.cuts import check_cold_shares, draw_cold
+from tfrs_augment.evaluation.splitting.cuts import (
+    check_cold_shares,
+    check_interactions,
+    draw_cold,
+)
 from tfrs_augment.evaluation.splitting.splits import Split, catalogue_size
 
 HISTORY, HISTORY_INDEX = "history", "history_index"
@@ -49,8 +53,8 @@ def split_histories(
 
     Returns:
       A split with `query_from="rows"`, and with `popularity` counted over all users' training items
-      before `fraction` is taken, so that head, tail and cold mean the same items at any fraction.
-      Validation rows are of warm and of pseudo-cold items.
+      before `fraction` is taken, so that head, tail and cold mean the same items at any fraction;
+      validation and test rows are the same, too. Validation rows are of warm and of pseudo-cold items.
 
     Raises:
       InvalidArgumentError: a share or a number breaks its rule.
@@ -73,7 +77,8 @@ def split_histories(
     items = catalogue_size(data)
     cold, pseudo = draw_cold(items, cold_share, pseudo_cold_share, rng)
     users = len(data.users[data.user_id])
-    kept = rng.random(users) < fraction if fraction < 1 else np.ones(users, bool)
+    # Drawn at any fraction, so that what is drawn after it is the same.
+    kept = rng.random(users) < fraction
 
     user = data.user_index()
     # Rows of equal time are put in a random order, as in the other splits.
@@ -157,6 +162,7 @@ def development_histories(whole: Split, *, seed: int = 0, **options) -> Split:
 
 
 def _check(data, fraction, max_history, max_validation) -> None:
+    check_interactions(data=data)
     if not 0 < fraction <= 1:
         raise InvalidArgumentError(f"`fraction` must be in (0, 1]. Received: fraction={fraction}.")
     for name, value in (("max_history", max_history), ("max_validation", max_validation)):

@@ -36,11 +36,13 @@ from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.evaluation.measuring.metrics import Seen
 from tfrs_augment.evaluation.splitting.cuts import (
     check_cold_shares,
+    check_interactions,
     check_parts,
     cut_by_time,
     cut_by_user,
     draw_cold,
     draw_cold_users,
+    is_last,
     positions,
 )
 
@@ -125,7 +127,8 @@ class Split:
         """Returns what the rankings of a part leave out, by query.
 
         For users, the items of `train` where `part` is `validation`, and else those of `seen`. For
-        rows, the items of those rows of `seen` that are earlier than the asking row, and of its user.
+        rows, the items of those rows of `seen` that are earlier than the asking row, and of its user; of
+        equal time, those that stand before it in `seen`, and before a test row all of them.
         """
         known = self.train if part is self.validation and self.query_from == "users" else self.seen
         user, item = known.user_index(), known.item_index()
@@ -141,8 +144,12 @@ class Split:
             np.cumsum(counts[asking]) - counts[asking], counts[asking]
         )
         place = order[np.repeat(first, counts[asking]) + offset]
-        time = known.rows[known.timestamp][place]
-        earlier = time < part.rows[part.timestamp][query]
+        time, now = known.rows[known.timestamp][place], part.rows[part.timestamp][query]
+        own = np.full(len(part), len(known))
+        if part is not self.test:
+            itself = (time == now) & (item[place] == part.item_index()[query])
+            own[query[itself]] = place[itself]  # Of several, the last.
+        earlier = (time < now) | ((time == now) & (place < own[query]))
         return Seen.from_pairs(query[earlier], item[place][earlier], len(part))
 
     def fingerprint(self) -> str:
@@ -182,8 +189,11 @@ def split(
       data: the interactions.
       by: "user_time" cuts each user's rows at equal shares, "time" all rows at equal moments, "user" holds
         out whole users; see the module. Rows of equal time are put in a seeded random order.
-      test_share: share of the rows that come last, or of the users, in (0, 1). Default: 0.1.
-      validation_share: share of the rows just before them, or of the users, in (0, 1). Default: 0.1.
+      test_share: share of the rows that come last, or of the users, in (0, 1). Of a user's `n` rows
+        `n * test_share` are tested, rounded down: at the default, none of a user with fewer than ten rows,
+        unless an item is drawn with `cold_rows="all"`. Default: 0.1.
+      validation_share: share of the rows just before them, or of the users, in (0, 1). Of a user's `n` rows
+        `n * (test_share + validation_share)` are tested or validate, rounded down. Default: 0.1.
       cold_share: share of the catalogue that is drawn to be cold, in [0, 1). Items without a
         training row for any other reason are cold too. Default: 0.15.
       cold_rows: "last" tests the drawn items by the last rows, as the others; "all" by every row of
@@ -217,6 +227,7 @@ def split(
       >>> len(one.cold_items), len(one.test)
       (1, 19)
     """
+    check_interactions(data=data)
     if by not in _CUTS:
         raise InvalidArgumentError(f"`by` must be one of {_CUTS}. Received: by={by!r}.")
     shares = {"test_share": test_share, "validation_share": validation_share}
@@ -310,15 +321,23 @@ def split_of(
     Args:
       train: rows to learn from, in any order.
       test: rows to judge by, with the same catalogue.
-      validation_share: share of each user's training rows, its last, that validate.
+      validation_share: share of each user's training rows, its last, that validate, in (0, 1). Of `n` rows
+        `n * validation_share` do, rounded down: at the default, none of a user with fewer than ten.
+        Default: 0.1.
       seed: of the order of rows of equal time.
 
     Returns:
       The split; what a user has seen is all of `train`.
 
     Raises:
+      InvalidArgumentError: `validation_share` breaks its rule.
       DataError: the catalogues differ, or a part has no rows.
     """
+    check_interactions(train=train, test=test)
+    if not 0 < validation_share < 1:
+        raise InvalidArgumentError(
+            f"`validation_share` must be in (0, 1). Received: validation_share={validation_share}."
+        )
     if not np.array_equal(train.items[train.item_id], test.items[test.item_id]):
         raise DataError(
             "`train` and `test` must have the same catalogue in `items`. Received: "
@@ -328,11 +347,20 @@ def split_of(
     if not np.array_equal(train.users[train.user_id], test.users[test.user_id]):
         raise DataError("`train` and `test` must have the same users in `users`.")
     position = positions(train, "user_time", np.random.default_rng([seed, 0x5EED]))
-    validation = position >= 1 - validation_share
+    validation = is_last(position, validation_share)
     kept = ~validation
     warm = np.bincount(train.item_index()[kept], minlength=catalogue_size(train)) > 0
     validation &= warm[train.item_index()]
-    check_parts(train.name, train=kept.sum(), validation=validation.sum(), test=len(test))
+    check_parts(train.name, train=kept.sum(), test=len(test))
+    check_parts(
+        train.name,
+        validation=validation.sum(),
+        remedy=(
+            f"Of a user's n training rows n * {validation_share:g} validate, rounded down. Where histories "
+            "are short, give `compare` no `train` and `test`, but split=lambda seed: split_of(train, test, "
+            "validation_share=0.5, seed=seed), of tfrs_augment.evaluation.splitting.splits."
+        ),
+    )
     return Split(
         train=train.take(kept),
         validation=train.take(validation),
