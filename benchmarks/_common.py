@@ -79,6 +79,12 @@ def rows_of(timings: Mapping[str, Timing], per: float, unit: str) -> list[list[s
     return table
 
 
+def markdown(header: Sequence[str], table: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the lines of a table."""
+    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
+    return lines + ["| " + " | ".join(map(str, row)) + " |" for row in table]
+
+
 def finish(
     name: str,
     figures: Mapping[str, float],
@@ -86,6 +92,7 @@ def finish(
     header: Sequence[str],
     table: Sequence[Sequence[str]],
     notes: str = "",
+    more: str = "",
     write: bool = True,
 ) -> None:
     """Prints the table, writes it to results/NAME.md, and prints the figures as the last line.
@@ -96,10 +103,10 @@ def finish(
       header: of the table.
       table: its rows.
       notes: what was timed, in a sentence or two.
+      more: Markdown that goes below the table in the file.
       write: False where the run was a quick one, whose figures are no result.
     """
-    lines = ["| " + " | ".join(header) + " |", "|" + " --- |" * len(header)]
-    lines += ["| " + " | ".join(map(str, row)) + " |" for row in table]
+    lines = markdown(header, table)
     print("\n".join(lines))
     if write:
         RESULTS.mkdir(exist_ok=True)
@@ -111,6 +118,7 @@ def finish(
         text = (
             f"# {name}\n\n{notes}\n\nCommand: `{command}`\n\n{shown}\n\n"
             + "\n".join(lines)
+            + (f"\n\n{more}" if more else "")
             + "\n\n"
             f"Python {platform.python_version()}, {versions}; {os.cpu_count()} cores, {platform.machine()}.\n"
         )

@@ -228,6 +228,14 @@ def finish(name: str, report: Report, policy: str, *, write: bool) -> None:
     finish_report(name, report, figures, slices=MAIN_SLICES, write=write)
 
 
+def cells_of(table: str) -> tuple[list[str], list[list[str]]]:
+    """Returns the header and the rows of a report's table."""
+    header, _, *rows = [
+        [cell.rstrip() for cell in line[2:-2].split(" | ")] for line in table.splitlines()
+    ]
+    return header, rows
+
+
 def finish_report(
     name: str,
     report: Report,
@@ -236,17 +244,16 @@ def finish_report(
     slices: Sequence[str],
     write: bool,
 ) -> None:
-    """Prints the tables and the figures, and writes Recall@10 beside the other results."""
+    """Prints the tables and the figures, and writes Recall@10 and Recall@50 beside the other results."""
     print("\n\n".join(report.table(metric, slices) for metric in METRICS[1:]), end="\n\n")
-    header, _, *rows = [
-        [cell.rstrip() for cell in line[2:-2].split(" | ")]
-        for line in report.table(slices=slices).splitlines()
-    ]
+    header, rows = cells_of(report.table(slices=slices))
+    wider, wider_rows = cells_of(report.table("recall@50", slices))
     _common.finish(
         name,
         figures,
         header=header,
         table=rows,
+        more="\n".join(_common.markdown(wider, wider_rows)),
         notes=f"{report.name}, {len(report.seeds)} seeds; {report.settings['split']}.",
         write=write,
     )
