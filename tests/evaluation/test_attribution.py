@@ -289,6 +289,23 @@ def test_what_is_left_is_told_of_leave_one_out(found):
     assert "no op by itself" in other.table() and "left out" in other.table()
 
 
+def test_it_is_shown_in_a_line_an_op(found):
+    one, _, _ = found
+    lines = repr(one).splitlines()
+    assert lines[0].startswith(
+        f"Attribution of {one.report.name!r} (Shapley value): Recall@10 on all"
+    )
+    assert lines[0].endswith(", 1 seed")
+    gain = one.gain
+    assert lines[1] == (
+        f"  whole policy: {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}], {one.verdict.word}"
+    )
+    assert len(lines) == 2 + len(THREE.ops)
+    for number, (line, op) in enumerate(zip(lines[2:], one.ops), 1):
+        assert line.startswith(f"  {number}. {op.id}: {op.share.value:+.4f} [")
+        assert line.endswith(op.verdict.word)
+
+
 def test_the_plot_is_written(found, tmp_path):
     one, _, _ = found
     one.plot(tmp_path / "a.png")

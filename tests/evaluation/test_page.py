@@ -16,7 +16,8 @@ from tests.evaluation.chromium import Chromium
 from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.evaluation.measuring.metrics import Ranks
 from tfrs_augment.evaluation.measuring.slices import CORPORA, MAIN_SLICES, SLICES, Slices
-from tfrs_augment.evaluation.reporting.pages import frame
+from tfrs_augment.evaluation.reporting.pages import axes, bars, frame, lines
+from tfrs_augment.evaluation.reporting.pages.intervals import Interval, intervals
 from tfrs_augment.evaluation.reporting.pages.report import report_page
 from tfrs_augment.evaluation.reporting.report import METRICS, Report, Run
 
@@ -262,6 +263,72 @@ def test_what_cannot_be_shown_is_refused_by_name_and_nothing_is_written(
     with pytest.raises(InvalidArgumentError, match=match):
         report.to_html(tmp_path / "page.html", **wrong)
     assert not list(tmp_path.iterdir())
+
+
+def test_no_tick_leaves_its_drawing_and_those_within_are_centred():
+    scale = axes.Scale.over([0.0, 0.106], 12, axes.WIDTH - 12, margin=0.0)
+    ticks = [element[1] for element in Tree(axes.ticks_below(scale, 0, 50)).all("text")]
+    assert (ticks[0]["x"], ticks[0]["text-anchor"]) == ("0", "start")
+    assert [(float(t["x"]), t["text-anchor"]) for t in ticks[1:]] == [
+        (scale(t), "middle") for t in scale.ticks[1:]
+    ]
+    scale = axes.Scale.over([0.0, 10_000.0], 12, axes.WIDTH - 12, margin=0.0)
+    last = Tree(axes.ticks_below(scale, 0, 50)).all("text")[-1][1]
+    assert (last["x"], last["text-anchor"]) == (str(axes.WIDTH), "end")
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        bars.bars([("item", 0.106, "0.106"), ("user", 0.0, "0.000")], label="drift", limit=0.1),
+        intervals([Interval(n, 0.0, -0.01, 0.01) for n in "abc"], label="gain", signed=True),
+    ],
+)
+def test_dashed_lines_go_beside_the_text_of_rows(drawn):
+    tree = Tree(drawn)
+    (line,) = (element[1] for element in tree.all("path") if element[1].get("class") == "zero")
+    parts = [(float(a), float(b)) for a, b in re.findall(r"M[\d.]+ ([\d.]+)V([\d.]+)", line["d"])]
+    baselines = {float(element[1]["y"]) for element in tree.all("text")}
+    assert len(parts) == len(baselines) - 1 > 1
+    for top, bottom in parts:
+        assert bottom - top > 10
+        # Letters are 9 high above their line and 3 below it.
+        assert all(bottom <= y - 9 or top >= y + 3 for y in baselines)
+
+
+def at(*places: tuple[float, float]) -> Tree:
+    """The drawing of points at places, within the corners 0 and 1."""
+
+    def interval(number, value):
+        return Interval(f"arm {number}", value, value - 0.01, value + 0.01)
+
+    shown = [lines.Point(*(interval(i, v) for v in place)) for i, place in enumerate(places, 1)]
+    return Tree(lines.points(shown, label="frontier", x_name="warm"))
+
+
+def test_points_that_hide_one_another_share_a_mark():
+    tree = at((0.0, 0.0), (0.5, 0.5), (1.0, 1.0), (0.505, 0.5), (0.2, 0.9))
+    numbers = [element for element in tree.all("text") if element[1].get("class") == "number"]
+    assert [element[2] for element in numbers] == ["1", "2, 4", "3", "5"]
+    said = [element[1]["aria-label"] for element in tree.all("g") if "tabindex" in element[1]]
+    assert len(said) == 4
+    for name in ("2, arm 2: across +0.5000", "4, arm 4: across +0.5050"):
+        assert name in said[1]
+    # All intervals are below all marks.
+    names = [element[0] for element in tree.elements if element[1].get("class") == "mark"]
+    assert names == ["line"] * 10 + ["rect"] * 4
+
+
+def test_marks_that_grow_take_in_whom_they_reach_and_stay_within():
+    tree = at((0.0, 0.0), (0.5, 0.5), *[(1.0, 1.0)] * 40)
+    numbers = [element[2] for element in tree.all("text") if element[1].get("class") == "number"]
+    assert numbers == ["1", "2", f"{', '.join(map(str, range(3, 15)))}, …"]
+    boxes = [element[1] for element in tree.all("rect") if element[1].get("class") == "mark"]
+    assert all(0 <= float(b["x"]) <= axes.WIDTH - float(b["width"]) for b in boxes)
+    # The last is clear of each of the two, not of the mark that they share.
+    tree = at((0.0, 0.0), (1.0, 1.0), (0.5, 0.5), (0.5, 0.5), (0.545, 0.5))
+    numbers = [element[2] for element in tree.all("text") if element[1].get("class") == "number"]
+    assert numbers == ["1", "2", "3, 4, 5"]
 
 
 def test_colours_can_be_read_in_both_schemes():

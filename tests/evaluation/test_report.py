@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import struct
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from tfrs_augment.datasets import simulated_shop
 from tfrs_augment.errors import DataError, InvalidArgumentError
 from tfrs_augment.evaluation.measuring import list_metrics
 from tfrs_augment.evaluation.measuring.registry import REGISTRY, UNITS
 from tfrs_augment.evaluation.measuring.slices import Slices, measure_embeddings
+from tfrs_augment.evaluation.reporting import plots
 from tfrs_augment.evaluation.reporting.report import METRICS, Report, Run
 from tfrs_augment.evaluation.splitting.splits import split
 from tfrs_augment.evaluation.statistics.figures import slice_title
@@ -239,6 +242,66 @@ def test_markdown_and_plots_show_any_metric(shop, clicks, tmp_path):
     shop.plot_frontier(tmp_path / "frontier.png", x="all", y="tail", metric="map@10")
     clicks.to_tensorboard(tmp_path / "logs")
     assert len(list((tmp_path / "logs").iterdir())) == 3
+
+
+def segmented(report: Report, count: int) -> Report:
+    """The same runs with segments, which hold all rows."""
+    slices = {
+        seed: dataclasses.replace(
+            one, masks=one.masks | {f"city=c{k}": one.masks["all"] for k in range(count)}
+        )
+        for seed, one in report.slices.items()
+    }
+    return Report(report.name, report.baseline, report.seeds, report.runs, slices, {})
+
+
+@pytest.mark.parametrize(
+    ("segments", "pairs", "columns"), [(0, 1, 2), (4, 1, 6), (5, 2, 4), (10, 2, 6), (11, 3, 5)]
+)
+def test_plots_of_many_slices_take_more_rows(
+    clicks, tmp_path, monkeypatch, segments, pairs, columns
+):
+    drawn = []
+    monkeypatch.setattr(plots, "Canvas", lambda **kw: drawn.append(Figure(**kw)) or drawn[-1])
+    report = segmented(clicks, segments)
+    report.plot(tmp_path / "plot.png")
+    size = struct.unpack(">II", (tmp_path / "plot.png").read_bytes()[16:24])
+    assert size == pytest.approx((300 * columns + 72, 792 * pairs), abs=1)
+    axes = np.reshape(drawn[0].axes, (pairs, 2, columns))
+    titles = [axis.get_title() for axis in axes[:, 0].flat]
+    shown = report.default_slices("rmse")
+    assert [title.split("\n")[0] for title in titles] == [
+        *map(slice_title, shown),
+        *[""] * (pairs * columns - len(shown)),
+    ]
+    assert [axis.axison for axis in axes[:, 1].flat] == [bool(title) for title in titles]
+    assert [axis.get_ylabel() for axis in axes[:, 1, 0]] == [
+        "difference to baseline, paired"
+    ] * pairs
+
+
+def test_a_report_is_shown_in_a_few_lines(shop, clicks):
+    assert repr(clicks).splitlines() == [
+        "Report of 'clicks': RMSE (lower is better) of 2 arms against 'baseline', 4 seeds",
+        "  'same': can't tell on any slice",
+        "  'worse': hurts all items, warm items",
+    ]
+    assert str(shop).splitlines()[0] == (
+        "Report of 'shop': Recall@10 (higher is better) of 2 arms against 'baseline', 4 seeds"
+    )
+    assert "  'better': helps all items" in str(shop)
+    many = segmented(clicks, 20)
+    assert repr(many).endswith(
+        "hurts all items, warm items, city: c0, city: c1, city: c2, city: c3 and 16 more"
+    )
+    assert many.verdicts["worse"]["city=c19"]["rmse"].word == HURTS
+    runs = {("baseline", s): clicks.runs["baseline", s] for s in clicks.seeds}
+    runs |= {(f"arm\n{k}", s): clicks.runs["same", s] for k in range(11) for s in clicks.seeds}
+    wide = repr(Report("clicks", "baseline", clicks.seeds, runs, clicks.slices, {})).splitlines()
+    assert len(wide) == 10 and wide[-1] == "  and 3 arms more"
+    runs = {key: run for key, run in runs.items() if key[0] == "baseline"}
+    alone = repr(Report("clicks", "baseline", clicks.seeds, runs, clicks.slices, {}))
+    assert alone.endswith("of 0 arms against 'baseline', 4 seeds")
 
 
 @pytest.mark.parametrize(

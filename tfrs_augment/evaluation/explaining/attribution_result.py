@@ -17,7 +17,7 @@ from tfrs_augment.evaluation.explaining.game_values import MEANS, Change, share_
 from tfrs_augment.evaluation.measuring.slices import Slices
 from tfrs_augment.evaluation.reporting.report import Report
 from tfrs_augment.evaluation.statistics import bootstrap
-from tfrs_augment.evaluation.statistics.figures import metric_name
+from tfrs_augment.evaluation.statistics.figures import metric_name, slice_title
 from tfrs_augment.evaluation.statistics.verdicts import UNCLEAR, Verdict
 from tfrs_augment.policy import AugmentationPolicy
 
@@ -48,7 +48,7 @@ class OpShare:
     last: Change | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Attribution:
     """The outcome of `attribute`.
 
@@ -99,6 +99,23 @@ class Attribution:
             ("ops", tuple(OpShare(op.id, str(op), *values) for op, *values in ops)),
         ):
             object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        """The gain and a line an op, not the ranks of every training."""
+        seeds = len(self.report.seeds)
+        parts = [(WHOLE, self.gain, self.verdict)]
+        parts += [(f"{i}. {op.id}", op.share, op.verdict) for i, op in enumerate(self.ops, 1)]
+        return "\n".join(
+            [
+                f"Attribution of {self.report.name!r} ({_METHOD_TITLES[self.method]}): "
+                f"{metric_name(self.metric)} on {slice_title(self.slice_name)}, "
+                f"{seeds} seed{'' if seeds == 1 else 's'}",
+                *(
+                    f"  {name}: {part.value:+.4f} [{part.low:+.4f}, {part.high:+.4f}], {verdict.word}"
+                    for name, part, verdict in parts
+                ),
+            ]
+        )
 
     @property
     def rest(self) -> float:

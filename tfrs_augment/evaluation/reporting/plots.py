@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, told apart by colour-blind readers too.
 _COLOURS = ("#000000", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_MOST_COLUMNS = 6
 
 
 def plot_report(report: Report, path: str | os.PathLike, metric: str = "recall@10") -> None:
-    """Writes a PNG with one column of intervals a slice.
+    """Writes a PNG with one column of intervals a slice, below one another where slices are many.
 
     The upper row shows the metric of each arm, the lower row its difference to the baseline,
-    paired; an interval clear of the dashed line is a difference that the data show.
+    paired; an interval clear of the dashed line is a difference that the data show. More than six
+    slices take more such pairs of rows.
 
     Args:
       report: what to plot.
@@ -34,18 +36,26 @@ def plot_report(report: Report, path: str | os.PathLike, metric: str = "recall@1
     """
     named = report.default_slices(metric)
     slices = [name for name in named if not math.isnan(_figure(report, name, metric).mean)]
-    canvas = Canvas(figsize=(2.5 * len(slices) + 0.6, 6.6), dpi=120, layout="constrained")
+    pairs = math.ceil(len(slices) / _MOST_COLUMNS)
+    columns = math.ceil(len(slices) / pairs)
+    canvas = Canvas(figsize=(2.5 * columns + 0.6, 6.6 * pairs), dpi=120, layout="constrained")
     FigureCanvasAgg(canvas)
-    axes = canvas.subplots(2, len(slices), squeeze=False)
-    for column, name in enumerate(slices):
-        _draw(axes[0, column], report, name, metric, "mean")
-        _draw(axes[1, column], report, name, metric, "difference")
-        axes[0, column].set_title(
-            f"{slice_title(name)}\n{report.rows(name):,.0f} rows", fontsize=10
-        )
+    if pairs > 1:
+        # A title is of what stands below it.
+        canvas.get_layout_engine().set(h_pad=0.12)
+    axes = canvas.subplots(2 * pairs, columns, squeeze=False)
     label = _label(metric)
-    axes[0, 0].set_ylabel(label)
-    axes[1, 0].set_ylabel(f"difference to {report.baseline}, paired")
+    for place, name in enumerate(slices):
+        pair, column = divmod(place, columns)
+        upper, lower = axes[2 * pair : 2 * pair + 2, column]
+        _draw(upper, report, name, metric, "mean")
+        _draw(lower, report, name, metric, "difference")
+        upper.set_title(f"{slice_title(name)}\n{report.rows(name):,.0f} rows", fontsize=10)
+        if column == 0:
+            upper.set_ylabel(label)
+            lower.set_ylabel(f"difference to {report.baseline}, paired")
+    for axis in axes[-2:, len(slices) - columns * (pairs - 1) :].flat:
+        axis.set_axis_off()
     seeds = f"{len(report.seeds)} seed{'s' if len(report.seeds) > 1 else ''}"
     canvas.suptitle(
         f"{label} on {report.name}: mean of {seeds} with 95 % interval, full catalogue, "

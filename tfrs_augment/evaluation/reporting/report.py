@@ -18,6 +18,7 @@ from tfrs_augment.evaluation.measuring.run import Run as Run
 from tfrs_augment.evaluation.measuring.slices import MAIN_SLICES, SLICES, Slices
 from tfrs_augment.evaluation.measuring.summary import Summary, Table, figures_of, summarize
 from tfrs_augment.evaluation.reporting.report_values import report_values
+from tfrs_augment.evaluation.reporting.report_words import report_words
 from tfrs_augment.evaluation.statistics.figures import Figure
 from tfrs_augment.evaluation.statistics.permutation import Permutation, permute
 from tfrs_augment.evaluation.statistics.power import seeds_needed
@@ -33,7 +34,7 @@ METRICS = ("recall@10", "recall@50", "ndcg@10")
 """The metrics of tables unless others are asked for; `Report.metrics` has all."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
     """The outcome of `compare`.
 
@@ -68,6 +69,10 @@ class Report:
         summary = summarize(table, self.baseline)
         object.__setattr__(self, "_table", table)
         object.__setattr__(self, "_summary", summary)
+
+    def __repr__(self) -> str:
+        """A line an arm, not the ranks of every row: notebooks show it, and messages that quote it."""
+        return report_words(self)
 
     @functools.cached_property
     def figures(self) -> Mapping[str, Mapping[str, Mapping[str, Figure]]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tfrs_augment.evaluation.reporting.pages.markup import Markup, join, tag
 
 WIDTH = 360
 """Of a panel, in its own units: about pixels on a phone, so that text keeps its size there."""
+
+_LETTER = 7
+"""Width of a digit of a tick's text, the widest of fonts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +82,7 @@ def ticks_below(scale: Scale, top: float, bottom: float, label: str | None = Non
         tag("line", x1=scale(t), x2=scale(t), y1=top, y2=bottom, class_="grid") for t in scale.ticks
     ]
     texts = [
-        tag("text", text, x=scale(t), y=bottom + 15, text_anchor="middle", class_="tick")
+        tag("text", text, **_within(scale(t), text), y=bottom + 15, class_="tick")
         for t, text in zip(scale.ticks, scale.labels)
     ]
     middle = (scale.start + scale.end) / 2
@@ -87,6 +90,16 @@ def ticks_below(scale: Scale, top: float, bottom: float, label: str | None = Non
         "text", label, x=middle, y=bottom + 31, text_anchor="middle", class_="tick"
     )
     return tag("g", join(lines, texts, name), aria_hidden="true")
+
+
+def _within(middle: float, text: str) -> dict[str, object]:
+    """Place and anchor of a tick's text, which would be cut where it leaves the drawing."""
+    half = _LETTER * len(text) / 2
+    if middle < half:
+        return {"x": 0, "text_anchor": "start"}
+    if middle > WIDTH - half:
+        return {"x": WIDTH, "text_anchor": "end"}
+    return {"x": middle, "text_anchor": "middle"}
 
 
 def ticks_left(scale: Scale, left: float, right: float) -> Markup:
@@ -99,6 +112,17 @@ def ticks_left(scale: Scale, left: float, right: float) -> Markup:
         for t, text in zip(scale.ticks, scale.labels)
     ]
     return tag("g", join(lines, texts), aria_hidden="true")
+
+
+def line_beside_text(x: float, rows: Sequence[tuple[float, float]]) -> Markup:
+    """Returns a dashed line down a drawing of rows, which leaves out the text at the head of each.
+
+    Args:
+      x: where it is.
+      rows: from where to where it goes, below the text of each row.
+    """
+    path = "".join(f"M{x:g} {top:g}V{bottom:g}" for top, bottom in rows)
+    return tag("path", d=path, class_="zero", aria_hidden="true")
 
 
 def drawing(height: float, *children: object, label: str, width: float = WIDTH) -> Markup:

@@ -9,6 +9,7 @@ from tfrs_augment.evaluation.reporting.pages.axes import (
     WIDTH,
     Scale,
     drawing,
+    line_beside_text,
     mark,
     ticks_below,
     ticks_left,
@@ -83,9 +84,8 @@ def bars(
         )
     line = None
     if limit is not None:
-        at = scale(limit)
-        line = tag("line", x1=at, x2=at, y1=_TOP, y2=bottom, class_="zero", aria_hidden="true")
-    # Below the rows, whose text would be struck through.
+        tops = (_TOP + _ROW * place for place in range(len(rows)))
+        line = line_beside_text(scale(limit), [(top + 18, top + _ROW) for top in tops])
     return drawing(bottom + _FOOT, ticks_below(scale, _TOP, bottom), line, drawn, label=label)
 
 

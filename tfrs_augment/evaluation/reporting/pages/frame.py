@@ -84,7 +84,7 @@ figure{margin:0;min-width:0}
 .panels>figure{background:var(--card);border:1px solid var(--rule);border-radius:.5rem;padding:.7rem}
 .panels figcaption{color:var(--text);font-weight:600;padding:0 .2rem .3rem}
 .panels figcaption small{display:block;color:var(--muted);font-weight:400}
-svg{display:block;width:100%;height:auto;max-width:32rem}
+svg{display:block;width:100%;height:auto;max-width:32rem;overflow:visible}
 svg text{fill:var(--text);font-size:12px;font-variant-numeric:tabular-nums}
 svg text{paint-order:stroke;stroke:var(--card);stroke-width:4px;stroke-linejoin:round}
 svg .tick{fill:var(--muted);font-size:11px}

@@ -6,7 +6,14 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from tfrs_augment.evaluation.reporting.pages.axes import WIDTH, Scale, drawing, mark, ticks_below
+from tfrs_augment.evaluation.reporting.pages.axes import (
+    WIDTH,
+    Scale,
+    drawing,
+    line_beside_text,
+    mark,
+    ticks_below,
+)
 from tfrs_augment.evaluation.reporting.pages.markup import Markup, tag
 
 _ROW, _TOP, _FOOT, _SIDE = 42, 4, 22, 12
@@ -63,13 +70,12 @@ def intervals(rows: Sequence[Interval], *, label: str, signed: bool) -> Markup:
     bottom = _TOP + _ROW * len(rows)
     values = [number for row in rows for number in (row.value, row.low, row.high)]
     scale = Scale.over([0.0, *values], _SIDE, WIDTH - _SIDE)
-    zero = signed and tag(
-        "line", x1=scale(0), x2=scale(0), y1=_TOP, y2=bottom, class_="zero", aria_hidden="true"
-    )
-    lines = [_line(row, scale, _TOP + _ROW * i, signed) for i, row in enumerate(rows)]
-    return drawing(
-        bottom + _FOOT, ticks_below(scale, _TOP, bottom), zero or None, lines, label=label
-    )
+    tops = [_TOP + _ROW * i for i in range(len(rows))]
+    zero = None
+    if signed:
+        zero = line_beside_text(scale(0), [(top + 20, top + _ROW) for top in tops])
+    lines = [_line(row, scale, top, signed) for row, top in zip(rows, tops)]
+    return drawing(bottom + _FOOT, ticks_below(scale, _TOP, bottom), zero, lines, label=label)
 
 
 def _line(row: Interval, scale: Scale, top: float, signed: bool) -> Markup:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 
 from tfrs_augment.evaluation.reporting.pages.axes import (
+    WIDTH,
     Scale,
     drawing,
     mark,
@@ -20,6 +22,8 @@ from tfrs_augment.evaluation.reporting.pages.markup import Markup, tag
 _LEFT, _RIGHT, _TOP, _BOTTOM, _HEIGHT = 46, 350, 8, 200, 238
 _DASHES = (None, "7 3", "2 3", "9 3 2 3", "5 5", "12 3", "4 2", "1 4")
 _MOST_DOTS = 30
+_MOST_NUMBERS = 12
+"""Of points that share a mark; the rest is in its title."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,29 +98,46 @@ class Point:
 
 
 def points(shown: Sequence[Point], *, label: str, x_name: str) -> Markup:
-    """Returns a drawing of numbered points with intervals both ways and lines through 0."""
+    """Returns a drawing of numbered points with intervals both ways and lines through 0.
+
+    Points whose marks would hide one another's numbers share a mark, such as "2, 4", in their middle.
+    """
     x = Scale.over([0.0, *_numbers(p.x for p in shown)], _LEFT, _RIGHT)
     y = Scale.over([0.0, *_numbers(p.y for p in shown)], _BOTTOM, _TOP)
     crossing = [
         tag("line", x1=x(0), x2=x(0), y1=_TOP, y2=_BOTTOM, class_="zero", aria_hidden="true"),
         tag("line", x1=_LEFT, x2=_RIGHT, y1=y(0), y2=y(0), class_="zero", aria_hidden="true"),
     ]
-    drawn = []
-    for number, point in enumerate(shown, start=1):
-        across, up = (p.text(signed=True) for p in (point.x, point.y))
-        cx, cy = x(point.x.value), y(point.y.value)
-        drawn.append(
-            mark(
-                f"{number}, {point.x.name}: across {across}, up {up}",
+    places = {i: (x(p.x.value), y(p.y.value)) for i, p in enumerate(shown, start=1)}
+    crosses, marks = [], []
+    for numbers in _sharing(places):
+        said = []
+        for number in numbers:
+            point, (cx, cy) = shown[number - 1], places[number]
+            across, up = (p.text(signed=True) for p in (point.x, point.y))
+            said.append(f"{number}, {point.x.name}: across {across}, up {up}")
+            lines_of = [
                 tag("line", x1=x(point.x.low), x2=x(point.x.high), y1=cy, y2=cy, class_="mark")
                 if point.x.known
                 else None,
                 tag("line", x1=cx, x2=cx, y1=y(point.y.low), y2=y(point.y.high), class_="mark")
                 if point.y.known
                 else None,
-                tag("circle", cx=cx, cy=cy, r=8, class_="mark"),
-                tag("text", number, x=cx, y=round(cy + 3.5, 1), class_="number"),
-                class_=f"s{number % SERIES}",
+            ]
+            crosses.append(tag("g", lines_of, class_=f"s{number % SERIES}"))
+        left, top, width, text = _badge(numbers, places)
+        marks.append(
+            mark(
+                "; ".join(said),
+                tag("rect", x=left, y=top, width=width, height=16, rx=8, class_="mark"),
+                tag(
+                    "text",
+                    text,
+                    x=round(left + width / 2, 1),
+                    y=round(top + 11.5, 1),
+                    class_="number",
+                ),
+                class_=f"s{numbers[0] % SERIES}",
             )
         )
     return drawing(
@@ -124,9 +145,44 @@ def points(shown: Sequence[Point], *, label: str, x_name: str) -> Markup:
         ticks_left(y, _LEFT, _RIGHT),
         ticks_below(x, _TOP, _BOTTOM, x_name),
         crossing,
-        drawn,
+        # Below all marks, whose numbers they would strike through.
+        tag("g", crosses, aria_hidden="true"),
+        marks,
         label=label,
     )
+
+
+def _sharing(places: dict[int, tuple[float, float]]) -> list[list[int]]:
+    """The numbers of points, those together whose marks would hide one another's text."""
+    found = [[number] for number in places]
+    while True:
+        boxes = [_badge(numbers, places) for numbers in found]
+        hidden = (
+            (i, j)
+            for i, j in itertools.combinations(range(len(found)), 2)
+            if _hides(boxes[i], boxes[j]) or _hides(boxes[j], boxes[i])
+        )
+        pair = next(hidden, None)
+        if pair is None:
+            return found
+        found[pair[0]] = sorted(found[pair[0]] + found.pop(pair[1]))
+
+
+def _badge(
+    numbers: Sequence[int], places: dict[int, tuple[float, float]]
+) -> tuple[float, float, float, str]:
+    """Left, top and width of the mark of points, in their middle, and its text."""
+    text = ", ".join(map(str, numbers[:_MOST_NUMBERS])) + ", …" * (len(numbers) > _MOST_NUMBERS)
+    width = max(16, 6 * len(text) + 4)
+    cx, cy = (sum(places[n][way] for n in numbers) / len(numbers) for way in (0, 1))
+    left = min(max(cx - width / 2, 0), WIDTH - width)
+    return round(left, 1), round(cy - 8, 1), width, text
+
+
+def _hides(upper: tuple[float, float, float, str], lower: tuple[float, float, float, str]) -> bool:
+    """Whether a mark lies on the text, which is 6 wide a letter and 8 high, of another."""
+    apart = abs((upper[0] + upper[2] / 2) - (lower[0] + lower[2] / 2))
+    return apart < upper[2] / 2 + 3 * len(lower[3]) and abs(upper[1] - lower[1]) < 8 + 4
 
 
 def strengths(shown: Sequence[tuple[float, Interval]], *, label: str, x_name: str) -> Markup:

@@ -231,7 +231,7 @@ def _frontier(view: Document) -> Markup | None:
     text = (
         f"What each arm adds to the {name} of items that training knows (across) and of new ones (up). "
         "An arm is on the frontier where no other is above it and to its right; the dashed lines are the "
-        "baseline."
+        "baseline. Arms too near one another to be told apart share a mark."
     )
     names = tag("ol", [tag("li", arm) for arm in view.others])
     title = f"up: difference on {view.titles['cold']}"
