@@ -208,7 +208,11 @@ class Listed(Layered):
 @pytest.mark.parametrize(
     ("arm", "model", "message"),
     [
-        (Arm(frozen=("itmes",)), Layered, "Layered has no 'itmes' .arm 'b'.. Did you mean 'items'"),
+        (
+            Arm(frozen=("itmes",)),
+            Layered,
+            "Layered has no 'itmes'. Did you mean 'items'.*arm 'b', seed 0",
+        ),
         (Arm(frozen=("items.rows",)), Layered, "Table has no 'rows'"),
         (Arm(frozen=("query_model",)), Layered, "must name layers.*'query_model', which is method"),
         (Arm(frozen=("both",)), Listed, "must leave something to train"),
@@ -216,7 +220,7 @@ class Listed(Layered):
         (
             Arm(start="a", model_options={"dim": 4}),
             Layered,
-            "same shape.*100, 4.*100, 8.*start='a'",
+            "same shape.*100, 4.*100, 8.*start='a'.*arm 'b', seed 0",
         ),
     ],
 )
@@ -237,6 +241,8 @@ def test_what_cannot_start_or_freeze_is_refused(shop, arm, model, message):
     ("arguments", "message"),
     [
         ({"policy": "policy.json"}, "`policy` must be an AugmentationPolicy, an AdaptivePolicy"),
+        ({"scorer": 3}, "`scorer` must be a function or None. Received: scorer=3"),
+        ({"after_fit": "mean_oov"}, "`after_fit` must be a function or None"),
         ({"initialization": -1}, "`initialization` must be an integer of 0 or more"),
         ({"initialization": True}, "`initialization` must be an integer"),
         ({"ensemble": ("a",)}, "`ensemble` must name two or more arms"),
@@ -268,6 +274,7 @@ def test_arms_are_checked(arguments, message):
         ),
         ({"a": Arm(start="a")}, "must not lead back to the arm itself. Received: 'a'"),
         ({"a": Arm(start="b"), "b": Arm(start="a")}, "must not lead back"),
+        ({"a": None, "r": Arm(ensemble=("a", "r"))}, "not name the arm itself.*'r'.*.arm 'r'"),
         ({"a": None, "b": Arm(ensemble=("a", "c"))}, "`ensemble` must name arms.*'c'"),
         (
             {"a": None, "b": None, "c": Arm(ensemble=("a", "b")), "d": Arm(ensemble=("a", "c"))},

@@ -236,6 +236,14 @@ def test_a_two_tower_of_the_library(trained):
     assert found.rank == pytest.approx(1 + (scores > scores[place] + 1e-6).sum(), abs=0.51)
 
 
+@pytest.mark.parametrize(("name", "value"), [("age", np.array([30.0])), ("user_id", ["u03"])])
+def test_a_list_of_one_value_is_not_a_value(trained, name, value):
+    model, train = trained
+    query = {"user_id": "u03", "age": 30.0} | {name: value}
+    with pytest.raises(DataError, match=f"'{name}' must hold one value a row.*value by itself"):
+        explain(model, query, "i05", items=train)
+
+
 def _tensors(train):
     from tfrs_augment.datasets.interactions import columns_to_tensors
 

@@ -8,8 +8,11 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras
 
-from tfrs_augment.datasets.interactions import columns_to_tensors
-from tfrs_augment.errors import UnknownFeatureError
+from tfrs_augment.datasets.interactions import Interactions, columns_to_tensors
+from tfrs_augment.errors import DataError, UnknownFeatureError
+from tfrs_augment.layers import wrap
+from tfrs_augment.ops import IdDropout
+from tfrs_augment.policy import AugmentationPolicy
 from tfrs_augment.towers import CorrectedRetrieval, TwoTower, mean_oov
 
 
@@ -139,6 +142,83 @@ def test_a_tower_can_be_exported_and_served(rows, tmp_path):
     tf.saved_model.save(model.candidate_model, str(tmp_path))
     served = tf.saved_model.load(str(tmp_path))(items)
     np.testing.assert_allclose(served, expected, rtol=1e-6)
+
+
+def _renamed(rows: Interactions, names: dict[str, dict[str, bytes]]) -> Interactions:
+    """Interactions whose values of some columns have other names."""
+
+    def renamed(table):
+        return table | {
+            name: np.array([to[v.decode()] for v in table[name]])
+            for name, to in names.items()
+            if name in table
+        }
+
+    return Interactions.from_tables(
+        {name: renamed(rows.rows)[name] for name in ("user_id", "item_id", "timestamp")},
+        items=renamed(rows.items),
+        users=renamed(rows.users),
+    )
+
+
+BEYOND_ASCII = {
+    column: {name: new.encode() for name, new in names.items()}
+    for column, names in {
+        "user_id": {"t": "usér-1", "u": "usér-2-漢", "v": "漢", "w": "🎬"},
+        "item_id": {"a": "a", "b": "ítem", "c": "漢", "d": "🎬"},
+        "kind": {"x": "été", "only d": "δ"},
+    }.items()
+}
+"""In the order of the names that they are given for."""
+
+
+def test_ids_and_values_beyond_ascii_are_found(rows, tmp_path):
+    losses = []
+    policy = AugmentationPolicy([IdDropout("item_id", rate=1.0)], key_features=["user_id"])
+    for named in (rows, _renamed(rows, BEYOND_ASCII)):
+        tf_keras.utils.set_random_seed(0)
+        model = wrap(TwoTower(named, min_count=2, dropout=0.0), policy)
+        features, items = named.to_tensors(), columns_to_tensors(named.items)
+        model.candidate_model(items)  # Served with what it is first called with.
+        losses.append([float(model.compute_loss(features, training=t)) for t in (False, True)])
+    assert losses[0] == losses[1], "they differ by name alone"
+    assert losses[0][0] != losses[0][1], "all ids are dropped in training"
+    tower = model.candidate_model
+    assert tower.id_lookup.get_vocabulary() == ["[UNK]", "a", "ítem", "漢"]
+    assert tower.id_lookup(items["item_id"]).numpy().tolist() == [1, 2, 3, 0]
+    tf.saved_model.save(tower, str(tmp_path))
+    served = tf.saved_model.load(str(tmp_path))
+    np.testing.assert_allclose(served(items), tower(items), rtol=1e-6)
+    unknown = items | {"item_id": tf.fill([4], "[UNK]")}
+    assert np.isclose(served(items), served(unknown)).all(axis=1).tolist() == [False] * 3 + [True]
+
+
+@pytest.mark.parametrize(
+    ("column", "names"),
+    [
+        ("user_id", {"t": b"t", "u": b"\xff\xfe196", "v": b"v", "w": b"w"}),
+        ("item_id", {"a": b"a", "b": b"\xff\xfe196", "c": b"c", "d": b"d"}),
+        ("kind", {"x": b"\xff\xfe196", "only d": b"d"}),
+    ],
+)
+def test_values_that_are_not_utf_8_are_refused_with_their_column(rows, column, names):
+    with pytest.raises(DataError, match=rf"Column '{column}' .*UTF-8.* Received: b'.xff.xfe196'"):
+        TwoTower(_renamed(rows, {column: names}), min_count=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("price", tf.ragged.constant([[1.0]]), "'price' must hold one value a row.*a list of"),
+        ("item_id", tf.ragged.constant([["a"]]), "'item_id' must hold one value a row"),
+        ("tags", tf.constant(["p"]), "'tags' must hold a list of values.*Received: one value"),
+    ],
+)
+def test_lists_are_not_taken_for_values_nor_values_for_lists(rows, name, value, message):
+    model = TwoTower(rows, min_count=2)
+    items = columns_to_tensors({n: c.take([0]) for n, c in rows.items.items()})
+    with pytest.raises(DataError, match=message):
+        model.candidate_model(items | {name: value})
 
 
 def _built(model, rows):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -55,7 +55,8 @@ class FeatureTower(tf_keras.Model):
       id_embedding: the layer of id embeddings; row 0 stands for unknown ids. None without ids.
 
     Raises:
-      DataError: a column has a shape of another kind.
+      DataError: a column has a shape of another kind; an id, or a frequent value of a column of strings that
+        are not read as a text, is not UTF-8.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class FeatureTower(tf_keras.Model):
         self._id_column = id_column
         self.id_lookup = self.id_embedding = None
         if id_column is not None:
-            self.id_lookup = id_lookup(np.unique(columns[id_column]))
+            self.id_lookup = id_lookup(np.unique(columns[id_column]), id_column)
             self.id_embedding = tf_keras.layers.Embedding(
                 self.id_lookup.vocabulary_size(), embedding_dim, name="id_embedding"
             )
@@ -87,6 +88,7 @@ class FeatureTower(tf_keras.Model):
                 encoder = encoder_of(column_name, column, min_count, image_encoder)
             if column_name != id_column and encoder is not None:
                 self._encoders[column_name] = encoder
+        self._lists = lists_of(columns)
         self._dropout = tf_keras.layers.Dropout(dropout)
         self._hidden = tf_keras.layers.Dense(hidden, activation="relu")
         self._output = tf_keras.layers.Dense(embedding_dim)
@@ -98,7 +100,12 @@ class FeatureTower(tf_keras.Model):
         return (*ids, *self._encoders)
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool | None = None) -> tf.Tensor:
-        """Returns float32 `[batch, embedding_dim]` of norm 1."""
+        """Returns float32 `[batch, embedding_dim]` of norm 1.
+
+        Raises:
+          DataError: a feature has one value a row where it had a list of them in training, or a list for one.
+        """
+        check_layout(features, self.feature_names, self._lists)
         parts = []
         if self._id_column is not None:
             parts.append(self.id_embedding(self.id_lookup(features[self._id_column])))
@@ -108,9 +115,9 @@ class FeatureTower(tf_keras.Model):
 
 
 class _Category(tf_keras.layers.Layer):
-    def __init__(self, vocabulary: np.ndarray, name: str):
+    def __init__(self, lookup: tf_keras.layers.StringLookup, name: str):
         super().__init__(name=name)
-        self._lookup = id_lookup(vocabulary)
+        self._lookup = lookup
         self._embedding = tf_keras.layers.Embedding(self._lookup.vocabulary_size(), _TEXT_DIM)
 
     def call(self, values):
@@ -118,9 +125,9 @@ class _Category(tf_keras.layers.Layer):
 
 
 class _CategoryBag(tf_keras.layers.Layer):
-    def __init__(self, vocabulary: np.ndarray, name: str):
+    def __init__(self, lookup: tf_keras.layers.StringLookup, name: str):
         super().__init__(name=name)
-        self._lookup = id_lookup(vocabulary)
+        self._lookup = lookup
         self._embedding = tf_keras.layers.Embedding(self._lookup.vocabulary_size(), _TEXT_DIM)
 
     def call(self, values):
@@ -158,18 +165,21 @@ def encoder_of(
     """Returns the layer that encodes a column, or None if the column cannot generalize.
 
     Raises:
-      DataError: numbers are neither `[n]`, `[n, dim]` nor `[n, height, width, channels]`.
+      DataError: numbers are neither `[n]`, `[n, dim]` nor `[n, height, width, channels]`; a frequent value of
+        strings is not UTF-8.
     """
     layer_name = f"encode_{name}"
     if isinstance(column, Ragged):
         if column.dtype.kind != "S":
             return None
-        return _CategoryBag(_frequent(column.values, min_count), layer_name)
+        return _CategoryBag(id_lookup(_frequent(column.values, min_count), name), layer_name)
     if column.dtype.kind == "S":
         vocabulary = _frequent(column, min_count)
         # A title is the id in disguise: it would carry the id around any dropout of the id.
         names_rows = len(np.unique(column)) > len(column) / 2
-        return None if names_rows or not len(vocabulary) else _Category(vocabulary, layer_name)
+        if names_rows or not len(vocabulary):
+            return None
+        return _Category(id_lookup(vocabulary, name), layer_name)
     if column.ndim == 4:
         return image_encoder()
     if column.ndim > 2:
@@ -185,6 +195,50 @@ def _frequent(values: np.ndarray, min_count: int) -> np.ndarray:
     return vocabulary[(counts >= min_count) & (vocabulary != b"") & (vocabulary != b"[UNK]")]
 
 
-def id_lookup(vocabulary: np.ndarray) -> tf_keras.layers.StringLookup:
-    """Returns the layer that maps bytes to their place in a vocabulary from 1; 0 is unknown."""
-    return tf_keras.layers.StringLookup(vocabulary=vocabulary.astype("U"), mask_token=None)
+def id_lookup(vocabulary: np.ndarray, column: str) -> tf_keras.layers.StringLookup:
+    """Returns the layer that maps bytes to their place in a vocabulary from 1; 0 is unknown.
+
+    Args:
+      vocabulary: bytes `[n]`, distinct.
+      column: that they are values of, for messages.
+
+    Raises:
+      DataError: one is not UTF-8.
+    """
+    try:
+        words = np.char.decode(vocabulary, "utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"Column '{column}' must hold strings in UTF-8, or its vocabulary can't be kept in a model. "
+            f"Received: {error.object!r}. Encode such values where they are read: `value.hex()`."
+        ) from error
+    return tf_keras.layers.StringLookup(vocabulary=words, mask_token=None)
+
+
+def lists_of(columns: Mapping[str, Column]) -> frozenset[str]:
+    """Returns the names of the columns that hold a list of values a row."""
+    return frozenset(name for name, column in columns.items() if isinstance(column, Ragged))
+
+
+def check_layout(
+    features: Mapping[str, tf.Tensor], names: Iterable[str], lists: Collection[str]
+) -> None:
+    """Refuses features that are lists where a model was built from one value a row, or the other way.
+
+    Args:
+      features: a batch.
+      names: the features that the model reads.
+      lists: those of them that hold a list of values a row.
+
+    Raises:
+      DataError: a feature is of the other kind.
+    """
+    kinds = ("one value a row", "a list of values a row, ragged")
+    for name in names:
+        ragged = isinstance(features[name], tf.RaggedTensor)
+        if ragged != (name in lists):
+            raise DataError(
+                f"Feature '{name}' must hold {kinds[name in lists]}, as in training. Received: "
+                f"{kinds[ragged]}, of shape {features[name].shape}. In a row of plain values a list or an "
+                "array is a list of values: give one value by itself, an embedding as a tensor [1, dim]."
+            )

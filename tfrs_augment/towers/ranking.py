@@ -12,7 +12,7 @@ import tf_keras
 from tfrs_augment.datasets.interactions import Column, Interactions, take_column
 from tfrs_augment.errors import DataError, UnknownFeatureError, close_matches
 from tfrs_augment.towers.encoders import MLP
-from tfrs_augment.towers.features import encoder_of, id_lookup
+from tfrs_augment.towers.features import check_layout, encoder_of, id_lookup, lists_of
 
 
 class Ranking(tfrs.Model):
@@ -38,7 +38,8 @@ class Ranking(tfrs.Model):
       task: `tfrs.tasks.Ranking`.
 
     Raises:
-      DataError: there is no such column of ratings.
+      DataError: there is no such column of ratings; an id, or a frequent value of a column of strings, is not
+        UTF-8.
       UnknownFeatureError: a named feature is no column of the rows.
 
     Reference:
@@ -72,7 +73,7 @@ class Ranking(tfrs.Model):
             features = [n for n in train.rows if n not in (*ids, label, train.timestamp)]
         self._encoders: dict[str, tf_keras.layers.Layer] = {}
         for name in ids:
-            lookup = id_lookup(np.unique(train.rows[name]))
+            lookup = id_lookup(np.unique(train.rows[name]), name)
             table = tf_keras.layers.Embedding(lookup.vocabulary_size(), embedding_dim)
             self._encoders[name] = tf_keras.Sequential([lookup, table], name=f"encode_{name}")
         for name in features:
@@ -84,6 +85,7 @@ class Ranking(tfrs.Model):
             encoder = encoder_of(name, _of_table(train, name), min_count)
             if encoder is not None:
                 self._encoders[name] = encoder
+        self._lists = lists_of(train.rows)
         self._dropout = tf_keras.layers.Dropout(dropout)
         self._crosses = [tfrs.layers.dcn.Cross() for _ in range(crosses)]
         self._deep = MLP(hidden, 1)
@@ -94,7 +96,12 @@ class Ranking(tfrs.Model):
         )
 
     def embed(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Returns float32 `[batch, dim]`, the embedded features side by side, as MixUp takes them."""
+        """Returns float32 `[batch, dim]`, the embedded features side by side, as MixUp takes them.
+
+        Raises:
+          DataError: a feature has one value a row where it had a list of them in training, or a list for one.
+        """
+        check_layout(features, self._encoders, self._lists)
         return tf.concat(
             [encode(features[name]) for name, encode in self._encoders.items()], axis=1
         )

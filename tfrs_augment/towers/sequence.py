@@ -57,7 +57,7 @@ class SequentialTwoTower(CorrectedTwoTower):
       task: `CorrectedRetrieval`.
 
     Raises:
-      DataError: a column is missing or of another kind.
+      DataError: a column is missing or of another kind; an id or an attribute is not UTF-8.
       InvalidArgumentError: there is no such encoder.
 
     Example:
@@ -98,8 +98,8 @@ class SequentialTwoTower(CorrectedTwoTower):
             ),
         )
         items = _Items(
-            train.items[train.item_id][met],
-            train.items[attributes].take(met).values,
+            id_lookup(train.items[train.item_id][met], train.item_id),
+            id_lookup(np.unique(train.items[attributes].take(met).values), attributes),
             embedding_dim=embedding_dim,
             hidden=hidden,
             dropout=dropout,
@@ -127,8 +127,8 @@ class _Items(tf_keras.layers.Layer):
 
     def __init__(
         self,
-        ids: np.ndarray,
-        attributes: np.ndarray,
+        ids: tf_keras.layers.StringLookup,
+        attributes: tf_keras.layers.StringLookup,
         *,
         embedding_dim: int,
         hidden: int,
@@ -136,8 +136,7 @@ class _Items(tf_keras.layers.Layer):
     ):
         super().__init__(name="items")
         self.dim = embedding_dim
-        self.id_lookup = id_lookup(ids)
-        self.attribute_lookup = id_lookup(np.unique(attributes))
+        self.id_lookup, self.attribute_lookup = ids, attributes
         self.id_embedding = tf_keras.layers.Embedding(
             self.id_lookup.vocabulary_size(), embedding_dim, name="id_embedding"
         )

@@ -80,6 +80,7 @@ class TwoTower(CorrectedTwoTower):
 
     Raises:
       UnknownFeatureError: a named feature is no column of the table.
+      DataError: an id, or a frequent value of a column of strings, is not UTF-8.
 
     Example:
       >>> from tfrs_augment.datasets import simulated_shop  # doctest: +SKIP

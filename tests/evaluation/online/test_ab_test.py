@@ -476,7 +476,13 @@ def test_a_constant_metric_is_not_tested_nor_corrected_for(tmp_path):
 def test_missing_numbers_are_refused_with_column_and_count():
     table = experiment(100)
     table["spend"][[3, 7]] = np.nan
-    with pytest.raises(DataError, match=r"Column 'spend' .* 2 of 100 rows .* rows 3, 7"):
+    with pytest.raises(DataError, match="'spend' .* 2 of 100 rows .* rows 3, 7.* all arms alike"):
+        ab_test(table, **COLUMNS, metrics=["spend"])
+
+
+@pytest.mark.parametrize("table", [None, 3, [{"user": 1}]])
+def test_what_is_no_table_is_refused(table):
+    with pytest.raises(InvalidArgumentError, match="must be a mapping .* or a DataFrame. Received"):
         ab_test(table, **COLUMNS, metrics=["spend"])
 
 

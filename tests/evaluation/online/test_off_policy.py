@@ -481,6 +481,15 @@ def test_what_breaks_a_rule_is_refused(bandit, options, error, message):
         off_policy(log, **(fixed | options))
 
 
+def test_rows_without_a_reward_are_refused_with_what_to_do(bandit):
+    log, kind = bandit.log(50, 0)
+    log["reward"] = np.where(np.arange(50) == 3, np.nan, log["reward"])
+    with pytest.raises(DataError, match="row 3. Fill them in or leave these rows out[.]$"):
+        off_policy(log, target=bandit.target[kind], action="item", actions=ACTIONS)
+    with pytest.raises(InvalidArgumentError, match="must be a mapping .* Received: NoneType"):
+        off_policy(None, target=bandit.target[kind])
+
+
 def test_fitted_rewards_refuse_what_they_cannot_use():
     log = {"item": ["a"], "reward": [1.0]}
     with pytest.raises(InvalidArgumentError, match="`strength`"):

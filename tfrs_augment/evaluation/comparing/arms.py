@@ -96,6 +96,12 @@ class Arm:
             raise InvalidArgumentError(
                 f"`initialization` must be an integer of 0 or more. Received: initialization={number!r}."
             )
+        for name in ("rows", "after_fit", "tasks", "scorer"):
+            function = getattr(self, name)
+            if function is not None and not callable(function):
+                raise InvalidArgumentError(
+                    f"`{name}` must be a function or None. Received: {name}={function!r}."
+                )
         for name in ("frozen", "ensemble"):
             names = _as_names(name, getattr(self, name))
             object.__setattr__(self, name, names)
@@ -160,9 +166,14 @@ def as_arms(
     """Returns arms by name and the name of the baseline, all references among them checked.
 
     Raises:
-      InvalidArgumentError: a value is none of `Arm`, policy and None; the baseline or an arm that another
-        one takes something of is not there, or cannot give it.
+      InvalidArgumentError: `arms` is no mapping, or a value none of `Arm`, policy and None; the baseline or
+        an arm that another one takes something of is not there, or cannot give it.
     """
+    if not isinstance(arms, Mapping):
+        raise InvalidArgumentError(
+            "`arms` must map names to arms, such as {'baseline': None, 'augmented': policy}. Received: "
+            f"{type(arms).__name__}."
+        )
     arms = {name: _as_arm(name, value) for name, value in arms.items()}
     baseline = next(iter(arms), None) if baseline is None else baseline
     if baseline not in arms:
@@ -178,6 +189,10 @@ def as_arms(
                     f"`{argument}` must name an arm that trains itself. Received: "
                     f"{argument}={other!r} (arm {name!r}). {close_matches(other, arms)}"
                 )
+        if name in arm.ensemble:
+            raise InvalidArgumentError(
+                f"`ensemble` must not name the arm itself. Received: {arm.ensemble!r} (arm {name!r})."
+            )
         for other in arm.ensemble:
             if other not in arms or arms[other].ensemble:
                 raise InvalidArgumentError(

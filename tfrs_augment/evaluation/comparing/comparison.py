@@ -53,7 +53,7 @@ def compare(
     Args:
       build_model: called as `build_model(train_rows, **arm.model_options)`, returns a
         `tfrs.Model`. It is compiled here with the protocol's optimizer, whatever it came with.
-        Vocabularies must come from the rows it is given, never from the catalogue.
+        Vocabularies must come from the rows it is given, never from the catalogue. None where no arm trains.
       arms: by name: an `Arm`; a policy, for an arm with it; None, for training as it is.
       train: the training rows; the last tenth of each user's validates. Items without a row here
         are cold.
@@ -79,7 +79,9 @@ def compare(
     Raises:
       InvalidArgumentError: an argument breaks its rule.
       UnknownFeatureError: a segment is no column.
-      DataError: a split leaves a part without rows, or a model diverges.
+      DataError: a split leaves a part without rows, or a model diverges. The arm and the seed are in the
+        message, as in that of each of these errors that comes up in a training.
+      OutputError: `cache_dir` can't be made, or is a file.
       ProcessError: with `processes` above 1, one of them was killed; the rest are stopped, and what was
         finished stays in `cache_dir`.
 
@@ -88,6 +90,10 @@ def compare(
       ...                  split=lambda seed: split(data, seed=seed))  # doctest: +SKIP
       >>> print(report.table())  # doctest: +SKIP
     """
+    if not isinstance(seeds, Iterable):
+        raise InvalidArgumentError(
+            f"`seeds` must be a list of integers, such as range(5). Received: seeds={seeds!r}."
+        )
     seeds = tuple(seeds)
     if not all(isinstance(seed, numbers.Integral) and seed >= 0 for seed in seeds):
         raise InvalidArgumentError(
@@ -104,6 +110,10 @@ def compare(
             f"train={type(train).__name__}, test={type(test).__name__}, "
             f"split={type(split).__name__}."
         )
+    if split is not None and not callable(split):
+        raise InvalidArgumentError(
+            f"`split` must be a function from a seed to a Split. Received: {type(split).__name__}."
+        )
     if isinstance(segments, str):
         raise InvalidArgumentError(
             f"`segments` must be a list of names. Received: segments={segments!r}. Write [{segments!r}]."
@@ -113,6 +123,11 @@ def compare(
             f"`processes` must be an integer of at least 1. Received: processes={processes!r}."
         )
     arms, baseline = as_arms(arms, baseline)
+    if not callable(build_model) and any(arm.trains for arm in arms.values()):
+        raise InvalidArgumentError(
+            "`build_model` must be a function of the training rows that returns a tfrs.Model. Received: "
+            f"{build_model!r}."
+        )
     protocol = Protocol() if protocol is None else protocol
     _check_label(arms, protocol)
     if split is None:

@@ -26,8 +26,8 @@ import tf_keras
 
 from tfrs_augment.evaluation.comparing.training import Protocol
 from tfrs_augment.evaluation.comparing.validation import Embedder
-from tfrs_augment.evaluation.measuring.slices import Scorer
-from tfrs_augment.evaluation.splitting.splits import Split
+from tfrs_augment.evaluation.measuring.slices import Scorer, scores_of
+from tfrs_augment.evaluation.splitting.splits import Split, catalogue_size
 
 _SAMPLE = 256
 
@@ -94,15 +94,16 @@ def join(members: Sequence[Embedded]) -> tuple[np.ndarray, np.ndarray]:
 def mean_scorer(members: Sequence[Embedded | Scorer], split: Split) -> Scorer:
     """Returns the scorer of the mean of the members' scaled scores, where some have no embeddings."""
     parts: list[tuple[Scorer, float]] = []
+    items = catalogue_size(split.train)
     for member in members:
         if isinstance(member, Embedded):
             parts.append((member.scorer(split), member.deviation))
         else:
             sample = _sample(np.arange(len(split.test)))
-            parts.append((member, deviation_of(member(sample))))
+            parts.append((member, deviation_of(scores_of(member, sample, items))))
 
     def score(rows: np.ndarray) -> np.ndarray:
-        scaled = [np.asarray(scorer(rows), np.float32) / deviation for scorer, deviation in parts]
+        scaled = [scores_of(scorer, rows, items) / deviation for scorer, deviation in parts]
         return np.mean(scaled, axis=0, dtype=np.float32)
 
     return score

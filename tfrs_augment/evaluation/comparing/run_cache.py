@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tfrs_augment.errors import DataError
+from tfrs_augment.errors import DataError, OutputError
 from tfrs_augment.evaluation.measuring.run import Run
 
 
@@ -21,12 +21,21 @@ class RunCache:
 
     Args:
       folder: made if absent; None keeps nothing.
+
+    Raises:
+      OutputError: it can't be made, or is a file.
     """
 
     def __init__(self, folder: str | os.PathLike | None):
         self._folder = None if folder is None else pathlib.Path(folder)
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(
+                    f"`cache_dir` must be a folder, or the name of one that can be made. Received: "
+                    f"cache_dir={str(folder)!r} ({error.strerror or error})."
+                ) from error
 
     def load(self, arm: str, seed: int, key: str) -> Run | None:
         """Returns the run, or None where it is not there.

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow_recommenders as tfrs
 import tf_keras
 
 from tfrs_augment.adaptive.policy import AdaptivePolicy
 from tfrs_augment.datasets.interactions import Interactions
+from tfrs_augment.errors import AugmentError, InvalidArgumentError
 from tfrs_augment.evaluation.comparing.arms import Arm, BuildModel, name_of, needed
 from tfrs_augment.evaluation.comparing.ensembles import Embedded, join, mean_scorer
 from tfrs_augment.evaluation.comparing.run_cache import EMBEDDED, WEIGHTS, RunCache
@@ -101,9 +103,15 @@ class SeedRuns:
         self._runs: dict[str, Run] = {}
         self._weights: dict[str, list[np.ndarray]] = {}
         self._embedded: dict[str, Embedded] = {}
+        self._at = ""  # The arm that is worked on.
 
     def run(self, names: Iterable[str]) -> dict[str, Run]:
-        """Returns the runs of these arms; what they need of others is made where it is not kept."""
+        """Returns the runs of these arms; what they need of others is made where it is not kept.
+
+        Raises:
+          AugmentError: what went wrong, as it was raised, with the arm and the seed in its message. Other
+            errors, of a caller's functions, have them in a note from Python 3.11 on.
+        """
         names = list(names)
         for name in names:
             found = self._cache.load(name, self._seed, self._keys[name])
@@ -111,19 +119,40 @@ class SeedRuns:
                 self._runs[name] = found
         self._listener.found(len(self._runs))
         for name in names:
-            if name in self._runs:
-                continue
-            if self._arms[name].ensemble:
-                self._combine(name)
-            elif self._arms[name].scorer is not None:
-                self._score(name)
-            else:
-                self._train(self._arms[name].share or name)
+            if name not in self._runs:
+                self._at = name
+                try:
+                    self._make(name)
+                except AugmentError as error:
+                    # In place: class, traceback and cause stay those of the error.
+                    text = str(error)
+                    stop = "." if text.endswith(".") else ""
+                    error.args = (f"{text.removesuffix('.')} ({self._place()}){stop}",)
+                    raise
+                except Exception as error:
+                    if hasattr(error, "add_note"):
+                        error.add_note(f"Raised at {self._place()} of the comparison.")
+                    raise
         return {name: self._runs[name] for name in names}
+
+    def _make(self, name: str) -> None:
+        if self._arms[name].ensemble:
+            self._combine(name)
+        elif self._arms[name].scorer is not None:
+            self._score(name)
+        else:
+            self._train(self._arms[name].share or name)
+
+    def _place(self) -> str:
+        return f"arm {self._at!r}, seed {self._seed}"
+
+    def _start(self, name: str) -> None:
+        self._at = name
+        self._listener.started(self._seed, name)
 
     def _score(self, name: str) -> None:
         """Measures an arm that has no model."""
-        self._listener.started(self._seed, name)
+        self._start(name)
         start = time.perf_counter()
         measured = measure_scores(self._split, self._arms[name].scorer(self._split))
         self._keep(name, _untrained(measured, start))
@@ -135,13 +164,13 @@ class SeedRuns:
             for arm in arms:
                 if arm not in self._runs:
                     self._train(self._arms[arm].share or arm)
-            self._listener.started(self._seed, name)
+            self._start(name)
             start = time.perf_counter()
             predictions = np.mean([self._runs[arm].predictions for arm in arms], axis=0)
             self._keep(name, _untrained({"ranks": {}, "predictions": predictions}, start))
             return
         models = {arm: self._embedded_of(arm) for arm in arms if not self._arms[arm].scorer}
-        self._listener.started(self._seed, name)
+        self._start(name)
         start = time.perf_counter()
         if len(models) == len(arms):
             measured = measure_embeddings(self._split, *join(list(models.values())))
@@ -177,7 +206,7 @@ class SeedRuns:
         """
         arm = self._arms[name]
         initial = None if arm.start is None else self._weights_of(arm.start)
-        self._listener.started(self._seed, name)
+        self._start(name)
         start = time.perf_counter()
         rows = self._split.train if arm.rows is None else arm.rows(self._split, self._seed)
         model, variables = self._build(name, rows, initial)
@@ -191,6 +220,7 @@ class SeedRuns:
         for member in (name, *followers):
             if member in self._runs and member != again:
                 continue
+            self._at = member
             if self._arms[member].after_fit is not None:
                 self._arms[member].after_fit(model, rows)
             measured, embedded = measure(model, embedded=self._is_member(member))
@@ -215,12 +245,16 @@ class SeedRuns:
         arm, variables = self._arms[name], None
         tf_keras.utils.set_random_seed(self._random_seed(arm))
         model = self._study.build_model(rows, **arm.model_options)
+        if not isinstance(model, tfrs.Model):
+            raise InvalidArgumentError(
+                f"`build_model` must return a tfrs.Model. Received: {type(model).__name__}."
+            )
         if initial is not None or arm.frozen:
             variables = make_variables(model, rows)
         if initial is not None:
-            assign(variables, initial, name, arm.start)
+            assign(variables, initial, arm.start)
         if arm.frozen:
-            freeze(model, arm.frozen, name)
+            freeze(model, arm.frozen)
         if arm.policy is not None or arm.tasks is not None:
             model = _wrap(model, arm, rows)
         return model, variables

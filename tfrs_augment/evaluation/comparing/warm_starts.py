@@ -24,7 +24,7 @@ def make_variables(model: tf_keras.Model, rows: Interactions) -> list[tf.Variabl
     return list(model.weights)
 
 
-def assign(variables: Sequence[tf.Variable], weights: Sequence[np.ndarray], arm: str, start: str):
+def assign(variables: Sequence[tf.Variable], weights: Sequence[np.ndarray], start: str):
     """Gives the variables of one arm's model the weights of another's.
 
     Raises:
@@ -41,53 +41,53 @@ def assign(variables: Sequence[tf.Variable], weights: Sequence[np.ndarray], arm:
         )
         raise InvalidArgumentError(
             f"An arm with `start` must have a model of the same shape as the arm it starts from. Received: "
-            f"{where} (arm {arm!r}, start={start!r}). Give both the same `model_options` and `rows` of the "
+            f"{where} (start={start!r}). Give both the same `model_options` and `rows` of the "
             "same users and items."
         )
     for variable, weight in zip(variables, weights):
         variable.assign(weight)
 
 
-def freeze(model: tf_keras.Model, names: Sequence[str], arm: str) -> None:
+def freeze(model: tf_keras.Model, names: Sequence[str]) -> None:
     """Keeps the named layers of a model from training.
 
     Raises:
       InvalidArgumentError: there is no such attribute, it is no layer, or nothing is left that trains.
     """
     for name in names:
-        for layer in _layers(_attribute(model, name, arm), name, arm):
+        for layer in _layers(_attribute(model, name), name):
             layer.trainable = False
     if not model.trainable_weights:
         raise InvalidArgumentError(
             f"`frozen` must leave something to train. Received: frozen={tuple(names)!r}, after which "
-            f"{type(model).__name__} has no weight that trains (arm {arm!r})."
+            f"{type(model).__name__} has no weight that trains."
         )
 
 
-def _attribute(model: Any, name: str, arm: str) -> Any:
+def _attribute(model: Any, name: str) -> Any:
     value = model
     for part in name.split("."):
         if not hasattr(value, part):
             known = [known for known in vars(value) if not known.startswith("_")]
             raise InvalidArgumentError(
                 f"`frozen` must name attributes of the model. Received: {name!r}, but "
-                f"{type(value).__name__} has no {part!r} (arm {arm!r}). {close_matches(part, known)}"
+                f"{type(value).__name__} has no {part!r}. {close_matches(part, known)}"
             )
         value = getattr(value, part)
     return value
 
 
-def _layers(value: Any, name: str, arm: str) -> Iterator[tf_keras.layers.Layer]:
+def _layers(value: Any, name: str) -> Iterator[tf_keras.layers.Layer]:
     if isinstance(value, tf_keras.layers.Layer):
         yield value
     elif isinstance(value, (list, tuple)) and value:
         for member in value:
-            yield from _layers(member, name, arm)
+            yield from _layers(member, name)
     elif isinstance(value, dict) and value:
         for member in value.values():
-            yield from _layers(member, name, arm)
+            yield from _layers(member, name)
     else:
         raise InvalidArgumentError(
             f"`frozen` must name layers, or lists or dicts of layers. Received: {name!r}, which is "
-            f"{type(value).__name__} (arm {arm!r})."
+            f"{type(value).__name__}."
         )

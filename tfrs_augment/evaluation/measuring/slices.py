@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from tfrs_augment.datasets.interactions import Interactions
-from tfrs_augment.errors import DataError, UnknownFeatureError, close_matches
+from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError, close_matches
 from tfrs_augment.evaluation.measuring.metrics import Ranks, Seen, rank
 from tfrs_augment.evaluation.measuring.segments import segment_masks
 from tfrs_augment.evaluation.measuring.similar_items import ItemFeatures
@@ -99,9 +99,14 @@ class Slices:
           label: the numeric column of the test rows that a ranking model predicts. Default: none.
 
         Raises:
+          InvalidArgumentError: `split` is none.
           UnknownFeatureError: a segment or the label is no column.
           DataError: the label is not a number, or is missing or infinite in a row.
         """
+        if not isinstance(split, Split):
+            raise InvalidArgumentError(
+                f"`split` must be, or return for each seed, a Split. Received: {type(split).__name__}."
+            )
         head = head_items(split.popularity)
         item, user = split.test.item_index(), split.test.user_index()
         warm = split.warm_items[item]
@@ -205,6 +210,7 @@ def measure_scores(split: Split, score: Scorer, *, block: int = 500) -> dict[str
       Arguments of `Run`.
 
     Raises:
+      InvalidArgumentError: `score` is no function, or returns other things than scores.
       DataError: a score is NaN.
     """
     asking, first, query = np.unique(
@@ -212,18 +218,37 @@ def measure_scores(split: Split, score: Scorer, *, block: int = 500) -> dict[str
     )
     seen = split.seen_before(split.test).take(asking)
 
-    def scored(start: int, stop: int) -> np.ndarray:
-        found = np.array(score(first[start:stop]), np.float32)
-        if np.isnan(found).any():
-            raise DataError("`scores` must not hold NaN: the model has diverged.")
-        return found
-
     shape = (len(asking), catalogue_size(split.train))
+
+    def scored(start: int, stop: int) -> np.ndarray:
+        return scores_of(score, first[start:stop], shape[1])
+
     scores = Scores(scored, shape, np.zeros(len(asking), np.float32), rows=block)
     found = _measure(split, scores, query, seen)
     lists = np.full((_query_count(split), LIST_LENGTH), -1, np.int32)
     lists[asking] = found["lists"]
     return {**found, "lists": lists}
+
+
+def scores_of(score: Scorer, rows: np.ndarray, items: int) -> np.ndarray:
+    """Returns what a scorer says of test rows, float32 `[n, items]`, an array of its own.
+
+    Raises:
+      InvalidArgumentError: `score` is no function, or returns other things than scores.
+      DataError: a score is NaN.
+    """
+    rule = "`scorer` must return a function from numbers of test rows, [n], to scores, [n, items]."
+    if not callable(score):
+        raise InvalidArgumentError(f"{rule} Received: {score!r} in place of the function.")
+    scores = np.asarray(score(rows))
+    if scores.shape != (len(rows), items) or scores.dtype.kind not in "biuf":
+        raise InvalidArgumentError(
+            f"{rule} Received: {scores.dtype} of shape {list(scores.shape)}, not {[len(rows), items]}."
+        )
+    scores = np.array(scores, np.float32)
+    if np.isnan(scores).any():
+        raise DataError("`scores` must not hold NaN: the model has diverged.")
+    return scores
 
 
 def _measure(split: Split, scores: Scores, query: np.ndarray, seen: Seen) -> dict[str, Any]:

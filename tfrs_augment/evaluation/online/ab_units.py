@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfrs_augment.arrays import is_data_frame
 from tfrs_augment.errors import DataError, InvalidArgumentError, UnknownFeatureError, close_matches
 
 _SHOWN = 5
@@ -131,7 +132,7 @@ def read_units(
       UnknownFeatureError: a column is absent.
       DataError: a value is missing or no number, a unit is in several arms, a row id occurs twice, an
         arm has less than two units, or there are fewer than two arms.
-      InvalidArgumentError: no row is in `control`.
+      InvalidArgumentError: `table` is no such table, or no row is in `control`.
     """
     ids, arms = (labels(table, name) for name in (unit, arm))
     if len(ids) != len(arms):
@@ -164,10 +165,11 @@ def read_units(
     if few:
         raise DataError(f"Each arm must have at least two units. Received: {', '.join(few)}.")
     size, sums = len(first), {}
+    alike = "leave these units out, in all arms alike"
     for name in dict.fromkeys(metrics):
-        sums[name] = np.bincount(place, numbers(table, name, len(ids)), size)
+        sums[name] = np.bincount(place, numbers(table, name, len(ids), fix=alike), size)
     for name in dict.fromkeys(covariates):
-        values = numbers(table, name, len(ids), missing=True)
+        values = numbers(table, name, len(ids), missing=True, fix=alike)
         same = (values == values[first][place]) | np.isnan(values) & np.isnan(values[first][place])
         if not same.all():
             raise DataError(
@@ -182,8 +184,14 @@ def column(table: Any, name: str) -> np.ndarray:
     """Returns a column of a mapping or DataFrame as an array.
 
     Raises:
+      InvalidArgumentError: it is neither.
       UnknownFeatureError: there is none of that name.
     """
+    if not isinstance(table, Mapping) and not is_data_frame(table):
+        raise InvalidArgumentError(
+            "A table must be a mapping from names to columns, or a DataFrame. Received: "
+            f"{type(table).__name__}."
+        )
     if name not in table:
         raise UnknownFeatureError(
             f"The table has no column {name!r}. {close_matches(name, map(str, table))}"
@@ -191,8 +199,22 @@ def column(table: Any, name: str) -> np.ndarray:
     return np.asarray(table[name])
 
 
-def numbers(table: Any, name: str, rows: int, *, missing: bool = False) -> np.ndarray:
+def numbers(
+    table: Any,
+    name: str,
+    rows: int,
+    *,
+    missing: bool = False,
+    fix: str = "leave these rows out",
+) -> np.ndarray:
     """Returns a column as float64 `[rows]`.
+
+    Args:
+      table: a mapping or DataFrame.
+      name: of the column.
+      rows: its length.
+      missing: whether NaN is a number here.
+      fix: what may be done with rows without one, for the message.
 
     Raises:
       DataError: it has another length, or holds other things than finite numbers; NaN may be among
@@ -211,7 +233,7 @@ def numbers(table: Any, name: str, rows: int, *, missing: bool = False) -> np.nd
     if bad.any():
         raise DataError(
             f"Column '{name}' must hold finite numbers. Received: {bad.sum():,} of {rows:,} rows that "
-            f"are not, such as {rows_text(bad)}. Fill them in or leave these units out, in all arms alike."
+            f"are not, such as {rows_text(bad)}. Fill them in or {fix}."
         )
     return values
 
