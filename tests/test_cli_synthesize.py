@@ -265,6 +265,8 @@ def test_report_says_where_rows_are_not_those_of_the_fit(capsys, tmp_path):
     with pytest.raises(SystemExit) as stopped:
         cli.main(shlex.split(f"{report} --input 'in/*'"))
     assert stopped.value.code == 2 and "--holdout" in capsys.readouterr().err
+    code, _, err = shell(f"{report} --input 'in/*' --holdout 'no/*' --overwrite", capsys)
+    assert code == 1 and "`--holdout` matches no file. Received: --holdout 'no/*'." in err
 
 
 RUN = "run --input in/* --synthesizer shop.npz --num_synthetic 1500 --quiet"

@@ -361,7 +361,10 @@ def test_wrong_references_are_refused_before_anything_is_written(day, tmp_path):
     (tmp_path / "part.json").write_text(json.dumps(document))
     for reference, message in (
         (tmp_path / "nowhere.json", "nowhere.json' cannot be read"),
-        (tmp_path / "empty", "statistics.json' cannot be read"),
+        (
+            tmp_path / "empty",
+            r"'.*empty' has no statistics.json .* \(--drift_threshold\), writes it",
+        ),
         (tmp_path / "damaged.json", "damaged.json' cannot be read"),
         (day / "first" / "fitted.json", "holds no statistics to compare with"),
         (day / "first" / "manifest.json", "holds no fitted state"),
@@ -419,6 +422,13 @@ def test_wrong_guards_are_refused(arguments, message):
         DriftGuard(**arguments)
 
 
+def test_a_module_of_adapt_with_an_error_in_it_is_told(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "crooked_adapt.py").write_text("def weaker(policy:\n")
+    with pytest.raises(InvalidArgumentError, match=r"imported: .*\(crooked_adapt.py, line 1\)"):
+        DriftGuard(adapt="crooked_adapt:weaker")
+
+
 def test_wrong_arguments_of_the_job_are_refused(day, tmp_path):
     with pytest.raises(InvalidArgumentError, match=r"`drift` must be an aug.beam.DriftGuard"):
         run(day / "1.tfrecord", tmp_path / "out", drift="statistics.json")
@@ -428,7 +438,7 @@ def test_wrong_arguments_of_the_job_are_refused(day, tmp_path):
 
 def test_result_without_a_guard_is_no_reference(day, tmp_path):
     run(day / "1.tfrecord", tmp_path / "plain")
-    with pytest.raises(DataError, match=r"plain/statistics.json' cannot be read"):
+    with pytest.raises(DataError, match="The reference '.*plain' has no statistics.json to comp"):
         run(day / "1.tfrecord", tmp_path / "out", drift=DriftGuard(str(tmp_path / "plain")))
     with pytest.raises(OutputError, match="holds a result"):
         run(day / "1.tfrecord", tmp_path / "plain", drift=DriftGuard())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import tensorflow as tf
 import tfrs_augment as aug
 from tests.beam import rows
 from tests.beam.rows import POLICY
+from tfrs_augment.beam.reading import read_rows
 from tfrs_augment.errors import DataError, OutputError
 
 FITTED = aug.fitting.fit(
@@ -147,6 +149,33 @@ def test_input_without_a_usable_record_is_an_error(tmp_path, content, message):
     with pytest.raises(DataError, match=message):
         run(tmp_path / "in.tfrecord*", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "received"),
+    [
+        (["a.tfrecord"], r"a\.tfrecord\.$"),
+        (["a.tfrecord", "b"], r"a\.tfrecord and 1 more file\.$"),
+        (["a", "b", "c"], r"a and 2 more files\.$"),
+        (["a.parquet"], r"a\.parquet\. By its name .*'parquet' \(--input_format parquet\)"),
+        (["a.csv.gz"], r"a\.csv\.gz\. By its name .*'csv' \(--input_format csv\)"),
+        (["a.tsv"], r"a\.tsv\. By its name .*'csv' \(--input_format csv\)"),
+    ],
+)
+def test_files_without_records_are_named_and_what_they_may_be(tmp_path, names, received):
+    for name in names:
+        content = gzip.compress(b"") if name.endswith("gz") else b""
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"holds no tf.train.Example.*Received: .*{received}"):
+        run(tmp_path / "*", tmp_path / "out")
+    with pytest.raises(DataError, match=f"holds no tf.train.Example with.*Received: .*{received}"):
+        aug.beam.inspect(str(tmp_path / "*"))
+
+
+def test_a_table_without_rows_is_not_taken_for_another_format(tmp_path):
+    (tmp_path / "a.csv").write_text("user_id,item_id\n")
+    with pytest.raises(DataError, match=r"no usable record .* Received: .*a\.csv\.$"):
+        read_rows(str(tmp_path / "a.csv"), input_format="csv")
 
 
 def test_input_whose_every_record_is_rejected_is_an_error_that_gives_a_reason(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import pathlib
 import shutil
@@ -10,6 +11,10 @@ import pytest
 
 from tests.search.models import POLICY
 from tfrs_augment import cli
+from tfrs_augment.cli import training
+from tfrs_augment.cli.compare import _OF_PREDICTIONS
+from tfrs_augment.errors import InvalidArgumentError
+from tfrs_augment.evaluation.measuring.registry import REGISTRY
 
 MODEL = "--build_model tests.search.models:Mixed"
 FAST = f"{MODEL} --epochs 2 --seeds 2 --quiet"
@@ -109,9 +114,19 @@ def test_the_default_model(shell, tmp_path):
         ),
         ("--baseline none", 2, "`baseline` must be one of `arms`"),
         ("--seeds -1", 2, "`--seeds` must be at least 1"),
+        ("--seeds 0", 2, "`--seeds` must be at least 1. Received: --seeds 0."),
+        ("--folds 0", 2, "`--folds` must be at least 2. Received: --folds 0."),
+        ("--folds -2", 2, "`--folds` must be at least 2. Received: --folds -2."),
+        ("--folds 1", 2, "`--folds` must be at least 2. Received: --folds 1."),
+        ("--folds 0 --test test/*", 2, "`--folds` says how --input is split"),
+        ("--test absent/*", 1, "`--test` matches no file"),
+        ("--test train/*", 1, "`--test` must have rows that --input lacks"),
         ("--epochs 0", 2, "`epochs` must be at least 1"),
         ("--copies -1", 2, "`--copies` must be at least 0"),
         ("--dropout 0.3", 2, "`--dropout` is of a control"),
+        ("--controls --dropout 1.5", 2, "`--dropout` must be in [0, 1). Received: --dropout 1.5."),
+        ("--controls --dropout nan", 2, "`--dropout` must be in [0, 1). Received: --dropout nan."),
+        ("--controls --dropout 0.3", 2, "`--dropout` must be an argument of tests.search.models:M"),
         ("--folds 3 --by time", 2, "`--folds` goes with --by user, row, item"),
         ("--folds 3 --cold_share 0.1", 2, "Received: --cold_share"),
         ("--folds 3 --seeds 4", 2, "at most the number of folds"),
@@ -121,8 +136,17 @@ def test_the_default_model(shell, tmp_path):
         ("--build_model models", 2, "must be MODULE:FUNCTION"),
         ("--build_model no.such:build", 2, "names module 'no.such', which cannot be imported"),
         ("--build_model tests.search.models:Mix", 2, "Did you mean 'Mixed'"),
+        ("--build_model tests.shell:shell", 2, "tests.shell:shell, missing a required argument"),
         ("--model_option dropout", 2, "`--model_option` must be NAME=VALUE"),
+        (
+            "--model_option slop=1",
+            2,
+            "of tests.search.models:Mixed. Received: 'slop'. Did you mean 's",
+        ),
+        ("--model_option train=1", 2, "tests.search.models:Mixed, multiple values for argument"),
         ("--metric recall@11", 2, "`--metric` must be one of the report's"),
+        ("--metric rmse", 2, "`--metric` must be one of the report's. Received: 'rmse'."),
+        ("--metric log_loss", 2, "`--metric` must be one of the report's. Received: 'log_loss'."),
     ],
 )
 def test_errors_take_one_line(shell, tmp_path, more, code, message):
@@ -132,6 +156,52 @@ def test_errors_take_one_line(shell, tmp_path, more, code, message):
     assert (done, out) == (code, "") and message in err
     assert err.count("\n") == 1
     assert not (tmp_path / "out" / "report.json").exists()
+    assert not list(tmp_path.glob("out/runs/*")), "nothing was trained"
+
+
+def test_metrics_of_predictions_are_those_that_a_retrieval_model_lacks(report):
+    read = json.loads((report[0] / "report.json").read_text())
+    measured = set(read["figures"]["policy"]["all"])
+    assert {*REGISTRY} - measured == {*_OF_PREDICTIONS}
+
+
+def load_model(*argv):
+    parser = argparse.ArgumentParser()
+    training.add_training(parser)
+    return training.load_model(parser.parse_args(argv))
+
+
+def test_options_of_the_model_are_checked_before_it_is_built(tmp_path, monkeypatch):
+    assert load_model("--model_option", "dropout=0.1").keywords == {"dropout": 0.1}
+    with pytest.raises(InvalidArgumentError, match="TwoTower. Received: 'dropou'. Did you mean 'd"):
+        load_model("--model_option", "dropou=0.1")
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_models.py").write_text("def any(train, **options): pass\ndef none(): pass\n")
+    assert load_model("--build_model", "own_models:any", "--model_option", "a=1").keywords == {
+        "a": 1
+    }
+    with pytest.raises(InvalidArgumentError, match="own_models:none.*too many positional arg"):
+        load_model("--build_model", "own_models:none")
+    # Of some that are written in C nothing is known.
+    assert load_model("--build_model", "builtins:iter") is iter
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\ndef build(train:\n", r"SyntaxError: .*\(own_\w+.py, line 2\)"),
+        ("import no_such\n", "ModuleNotFoundError: No module named 'no_such'"),
+        ("1 / 0\n", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_told_in_one_line(tmp_path, monkeypatch, text, message):
+    name = f"own_{tmp_path.name[-8:].strip('_')}"
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"{name}.py").write_text(text)
+    with pytest.raises(
+        InvalidArgumentError, match=f"'{name}', which cannot be imported: {message}"
+    ):
+        load_model("--build_model", f"{name}:build")
 
 
 def test_a_policy_for_other_data_is_refused_before_training(shell, tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import tensorflow as tf
 
@@ -109,6 +111,58 @@ def test_what_is_wrong_is_named(files, tmp_path):
     mine = write(tmp_path / "mine.tfrecord", [example(1)])
     with pytest.raises(DataError, match="'device' must be of one type in --input and --test"):
         read("--input", mine, test=[str(other)])
+
+
+@pytest.mark.parametrize("file_format", ["parquet", "csv", "tfrecord"])
+@pytest.mark.parametrize("time", [881250949.0, 0.5, -(2.0**24)])
+def test_times_that_floats_do_not_hold_are_refused(tmp_path, file_format, time):
+    path = tmp_path / f"in.{file_format}"
+    if file_format == "tfrecord":
+        write(path, [example(1), example(2, timestamp=[time])])
+    elif file_format == "csv":
+        path.write_text(f"user_id,item_id,timestamp\na,x,1.0\nb,y,{time}\n")
+    else:
+        columns = {"user_id": ["a", "b"], "item_id": ["x", "y"], "timestamp": [1.0, time]}
+        pyarrow.parquet.write_table(pa.table(columns), path)
+    shown = f"such as {np.float32(time):.17g}. Write"
+    with pytest.raises(DataError, match=f"`--timestamp` must be whole numbers.*{shown}.*int64"):
+        read("--input", path, "--input_format", file_format)
+
+
+def test_whole_times_of_a_table_are_exact(tmp_path):
+    times = [881250949, 2**53 + 1]
+    for dtype, path in ((pa.int64(), "a"), (pa.timestamp("s"), "b")):
+        table = {"user_id": ["a", "b"], "item_id": ["x", "y"], "timestamp": pa.array(times, dtype)}
+        pyarrow.parquet.write_table(pa.table(table), tmp_path / path, version="2.6")
+    found, _ = read("--input", tmp_path / "a", "--input_format", "parquet")
+    assert found.rows["timestamp"].tolist() == times
+    low = {"user_id": ["a", "b"], "item_id": ["x", "y"], "timestamp": [2.0**24 - 1, 7.0]}
+    pyarrow.parquet.write_table(pa.table(low), tmp_path / "low")
+    found, _ = read("--input", tmp_path / "low", "--input_format", "parquet")
+    assert found.rows["timestamp"].tolist() == [2**24 - 1, 7]
+
+
+def test_test_rows_that_are_training_rows_are_counted(tmp_path, capsys):
+    train = write(tmp_path / "train.tfrecord", [example(i) for i in range(20)])
+    # The same user and item at another time, and one of the rows itself.
+    again = [example(3, timestamp=[99.0]), example(7), example(20)]
+    _, test = read("--input", train, test=[str(write(tmp_path / "again.tfrecord", again))])
+    assert len(test) == 3
+    assert "test rows that are rows of --input too: 1 of 3\n" in capsys.readouterr().err
+    other = write(tmp_path / "other.tfrecord", [example(i) for i in range(20, 30)])
+    read("--input", train, test=[str(other)])
+    assert capsys.readouterr().err == ""
+    some = write(tmp_path / "some.tfrecord", [example(4), example(5)])
+    with pytest.raises(DataError, match="`--test` must have rows that --input lacks.*all 2 rows"):
+        read("--input", train, test=[str(some)])
+
+
+def test_errors_about_files_name_the_option(tmp_path):
+    with pytest.raises(DataError, match="`--input` matches no file. Received: --input '.*none'"):
+        read("--input", tmp_path / "none")
+    mine = write(tmp_path / "mine.tfrecord", [example(1)])
+    with pytest.raises(DataError, match="`--test` matches no file. Received: --test '.*none'"):
+        read("--input", mine, test=[str(tmp_path / "none")])
 
 
 def test_lists_are_read_where_they_are_asked_for(files, shop):

@@ -145,7 +145,12 @@ def test_the_output_of_a_job_is_its_own_source(capsys):
         ("report --comparison report.json --output x.html --data report.json", 1, "of augmented"),
         ("report --comparison report.json --output x.html --label a", 2, "goes with --source"),
         ("report --source 'in/*' --output x", 2, "`--augmented` must name"),
-        ("report --source 'in/*' --augmented 'no/*' --output x", 1, "matches no file"),
+        (
+            "report --source 'in/*' --augmented 'no/*' --output x",
+            1,
+            "`--augmented` matches no file",
+        ),
+        ("report --source 'no/*' --augmented mild --output x", 1, "`--source` matches no file"),
         ("report --source 'in/*' --augmented mild --output x --metric a", 2, "with --comparison"),
         ("report --source 'in/*' --augmented mild --output x --positive 4", 2, "goes with --label"),
         ("report --source 'in/*' --augmented mild --output x --fitted f", 2, "with a --policy"),

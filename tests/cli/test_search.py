@@ -11,7 +11,8 @@ from tfrs_augment import cli
 from tfrs_augment.cli.search import _parameter
 from tfrs_augment.errors import InvalidArgumentError
 from tfrs_augment.policy import AugmentationPolicy
-from tfrs_augment.search import Choice, Float, Integer, Switch
+from tfrs_augment.search import Choice, Float, Integer, Space, Switch
+from tfrs_augment.search.study import StudyFile
 
 SMALL = "--candidates 3 --rungs 2 --eta 2 --seeds 1 --confirm_seeds 4 --epochs 2 --quiet"
 
@@ -47,8 +48,20 @@ def test_what_is_found_is_written_and_resumed(shell, tmp_path):
     assert code == 0 and again == out
     assert len(list((tmp_path / "study" / "runs").glob("*.npz"))) == trainings
     code, _, err = shell(search(tmp_path, more=f"{helpful} --overwrite --seed 1"))
-    assert code == 2 and "holds another search, of other seed" in err
-    assert (tmp_path / "policy.json").exists(), "what was there stays"
+    assert (code, err) == (0, "")
+    assert len(list((tmp_path / "study" / "runs").glob("*.npz"))) >= trainings, "none is lost"
+    assert json.loads((tmp_path / "trials.json").read_text())["settings"]["seed"] == 1
+
+
+def test_a_study_of_another_search_is_kept_without_overwrite(shell, tmp_path):
+    space = Space(POLICY, {f"{ID}.rate": Float(0.3, 0.8)})
+    (tmp_path / "study").mkdir()
+    StudyFile(tmp_path / "study", space, {"seed": 7})
+    before = (tmp_path / "study" / "study.journal").read_bytes()
+    code, out, err = shell(search(tmp_path))
+    assert (code, out) == (2, "") and err.count("\n") == 1
+    assert "study' holds another search" in err and "Pass overwrite (--overwrite)" in err
+    assert (tmp_path / "study" / "study.journal").read_bytes().startswith(before)
 
 
 @pytest.mark.slow
@@ -89,7 +102,8 @@ def test_parameters_of_the_command_line():
         ("--candidates 1", "`candidates` must be an integer of at least 2"),
         ("--eta 1", "`eta` must be above 1"),
         ("--rungs 5", "more epochs than the one before"),
-        ("--confirm_seeds 0", "`--confirm_seeds` must be at least 1"),
+        ("--confirm_seeds 1", "`--confirm_seeds` must be at least 2. Received: --confirm_seeds 1."),
+        ("--seeds 0", "`--seeds` must be at least 1. Received: --seeds 0."),
     ],
 )
 def test_errors_take_one_line(shell, tmp_path, more, message):

@@ -20,9 +20,11 @@ from tests.search.models import ID, POLICY, PRICE, PROTOCOL, Harmed, Mixed
 from tfrs_augment.errors import AugmentError, DataError, InvalidArgumentError
 from tfrs_augment.evaluation import Arm, Protocol, split
 from tfrs_augment.search import Choice, Float, Objective, Schedule, Space, Switch, search
+from tfrs_augment.search.halving import _announce
 from tfrs_augment.search.objective import halves
 from tfrs_augment.search.parameters import to_json
-from tfrs_augment.search.study import draw, importances
+from tfrs_augment.search.result import Trial
+from tfrs_augment.search.study import StudyFile, draw, importances
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SPACE = Space(POLICY, {ID: Switch(), f"{ID}.rate": Float(0.0, 0.6), PRICE: Switch()})
@@ -195,7 +197,7 @@ def test_a_candidate_that_cannot_be_trained_is_dropped(shop, tmp_path):
     result = run(shop, _Picky, folder=tmp_path, **FEW)
     failed = [t for t in result.trials if t.state == "failed"]
     assert failed and len(failed) < 3
-    assert all(t.error == "too many ids are gone" and not t.values for t in failed)
+    assert all("too many ids are gone (arm " in t.error and not t.values for t in failed)
     assert rate(result.winner) <= 0.4
     assert result.spent <= result.budget
 
@@ -251,8 +253,10 @@ def test_no_test_row_of_the_whole_split_is_in_a_development_split(shop):
         ({"space": "policy.json"}, "must be a Space or an AugmentationPolicy"),
         ({"seeds": ()}, "`seeds` must be distinct integers, at least one"),
         ({"seeds": (1, 1)}, "`seeds` must be distinct"),
-        ({"confirm_seeds": (0,)}, "none of `seeds`. Received: confirm_seeds=(0,)"),
-        ({"confirm_seeds": ()}, "at least one"),
+        ({"confirm_seeds": (0, 5)}, "none of `seeds`. Received: confirm_seeds=(0, 5)"),
+        ({"confirm_seeds": ()}, "`confirm_seeds` must be distinct integers, at least two"),
+        ({"confirm_seeds": (5,)}, "`confirm_seeds` must be distinct integers, at least two"),
+        ({"overwrite": 1}, "`overwrite` must be True or False"),
         ({"arm": Arm(POLICY)}, "`arm` must have no `policy`"),
         ({"arm": POLICY}, "`arm` must be of the class Arm"),
         ({"schedule": 9}, "`schedule` must be of the class Schedule"),
@@ -326,11 +330,15 @@ def test_a_folder_resumes_and_refuses_another_search(shop, tmp_path, found):
         run(shop, Finished, space=changed, folder=tmp_path)
 
 
-def _check_study(folder, found):
-    """The study is one that Optuna reads."""
+def _study(folder) -> optuna.Study:
     backend = optuna.storages.journal.JournalFileBackend(str(folder / "study.journal"))
     storage = optuna.storages.JournalStorage(backend)
-    study = optuna.load_study(study_name="search", storage=storage)
+    return optuna.load_study(study_name="search", storage=storage)
+
+
+def _check_study(folder, found):
+    """The study is one that Optuna reads."""
+    study = _study(folder)
     winner = next(t for t in found.trials if t.state == "winner")
     assert study.best_trial.user_attrs["number"] == winner.candidate.number
     assert study.best_trial.intermediate_values == pytest.approx(winner.values)
@@ -342,6 +350,33 @@ def test_a_study_file_that_is_none_is_said(shop, tmp_path):
     (tmp_path / "study.journal").write_text("no journal\n")
     with pytest.raises(DataError, match="study.journal' cannot be read"):
         run(shop, folder=tmp_path)
+
+
+def test_a_study_of_other_settings_is_dropped_where_that_is_asked_for(tmp_path):
+    trial = Trial(draw(SPACE, 1, seed=0)[0], {2: 0.5}, "done")
+    StudyFile(tmp_path, SPACE, {"seed": 0}).add(trial)
+    with pytest.raises(
+        InvalidArgumentError, match=r"of other seed. Pass overwrite \(--overwrite\)"
+    ):
+        StudyFile(tmp_path, SPACE, {"seed": 1})
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "one.npz").write_bytes(b"finished")
+    # Of the same settings it goes on.
+    StudyFile(tmp_path, SPACE, {"seed": 0}, overwrite=True)
+    assert len(_study(tmp_path).trials) == 1
+    StudyFile(tmp_path, SPACE, {"seed": 1}, overwrite=True)
+    assert json.loads(_study(tmp_path).user_attrs["settings"]) == {"seed": 1}
+    assert _study(tmp_path).trials == []
+    assert (tmp_path / "runs" / "one.npz").read_bytes() == b"finished"
+    StudyFile(tmp_path, SPACE, {"seed": 1}).add(trial)
+    assert len(_study(tmp_path).trials) == 1
+
+
+def test_the_budget_is_said_in_words(shop):
+    rungs = SCHEDULE.plan(4)
+    assert "each with 1 seed and beside" in _announce(rungs, 1, 2, 10)
+    assert "with 2 other seeds, judged" in _announce(rungs, 1, 2, 10)
+    assert "each with 2 seeds and beside" in _announce(rungs, 2, 2, 10)
 
 
 PROGRAM = """

@@ -128,6 +128,11 @@ class Start:
             return cls(guard, policy, policy, None)
         if path.endswith(".json"):
             return cls(guard, policy, policy, _load_statistics(path))
+        if not _exists(path, STATISTICS):
+            raise DataError(
+                f"The reference '{path}' has no {STATISTICS} to compare with. A first run with `drift`, "
+                "without a reference (--drift_threshold), writes it."
+            )
         reference = _load_statistics(files.join(path, STATISTICS))
         given, statistics = None, None
         if _exists(path, DRIFT) or _exists(path, ADAPTED):

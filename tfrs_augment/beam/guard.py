@@ -103,7 +103,7 @@ def function_at(path: str) -> Callable[..., Any]:
     module, name = split_path(path)
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, SyntaxError, ValueError) as error:
         raise InvalidArgumentError(
             f"`adapt` '{path}' cannot be imported: {error}. Its module must be on Python's path."
         ) from error

@@ -15,7 +15,7 @@ from tfrs_augment import records
 from tfrs_augment.beam import files, sources, tables
 from tfrs_augment.beam.blocks import canonicalize
 from tfrs_augment.beam.synthetic import JOB_FEATURES
-from tfrs_augment.beam.units import frames_of, peek
+from tfrs_augment.beam.units import frames_of, named, peek
 from tfrs_augment.datasets.interactions import Ragged
 from tfrs_augment.errors import DataError, UnknownFeatureError, close_matches
 from tfrs_augment.records import BYTES, KINDS, Column
@@ -115,8 +115,8 @@ def read_rows(
     }
     if not table or not len(next(iter(table.values()))):
         raise DataError(
-            f"`input` holds no usable record with one value a feature. Received: {inputs[0].path} and "
-            f"{len(inputs) - 1} more files{''.join(f'; {text}' for text in rejections[:1])}."
+            f"`input` holds no usable record with one value a feature. Received: {named(inputs)}"
+            f"{''.join(f'; {text}' for text in rejections[:1])}."
         )
     return Rows(table, tuple(left_out), rejected, tuple(rejections[:_SHOWN]))
 

@@ -12,7 +12,7 @@ import numpy as np
 from tfrs_augment import records
 from tfrs_augment.beam import files
 from tfrs_augment.beam.blocks import canonicalize, value_counts
-from tfrs_augment.beam.units import frames_of
+from tfrs_augment.beam.units import format_hint, frames_of, named
 from tfrs_augment.errors import DataError
 from tfrs_augment.schema import Schema
 
@@ -161,8 +161,8 @@ def sampled_kinds(inputs: Sequence[files.InputFile]) -> dict[str, str]:
             found.setdefault(name, collections.Counter())[kind] += len(sample)
     if not found:
         raise DataError(
-            f"`input` holds no tf.train.Example with a feature. Received: {inputs[0].path} and "
-            f"{len(inputs) - 1} more files."
+            f"`input` holds no tf.train.Example with a feature. Received: {named(inputs)}."
+            f"{format_hint(inputs)}"
         )
     return {name: counts.most_common(1)[0][0] for name, counts in found.items()}
 

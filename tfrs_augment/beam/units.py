@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import posixpath
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -103,6 +104,24 @@ def frames_of(
         raise DataError(f"input file '{file.path}': {error}") from error
 
 
+def named(inputs: Sequence[files.InputFile]) -> str:
+    """The files of an input for a message: the first, and how many more there are."""
+    more = len(inputs) - 1
+    return inputs[0].path + (f" and {more} more file{'s' if more > 1 else ''}" if more else "")
+
+
+def format_hint(inputs: Sequence[files.InputFile]) -> str:
+    """A sentence about files without a record that are tables by the first one's name, or nothing."""
+    suffix = posixpath.splitext(inputs[0].path.removesuffix(".gz"))[1]
+    kind = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv"}.get(suffix)
+    if kind is None:
+        return ""
+    return (
+        f" By its name it is a table: pass input_format='{kind}' (--input_format {kind}) where there is "
+        "that option; the rest reads TFRecords alone."
+    )
+
+
 def peek(
     inputs: Sequence[files.InputFile], wanted: set[str] | None, payload: str = EXAMPLE
 ) -> Schema:
@@ -130,8 +149,8 @@ def peek(
     if not kinds:
         name = "SequenceExample" if payload == SEQUENCE_EXAMPLE else "Example"
         raise DataError(
-            f"`input` holds no tf.train.{name} that can be read. Received: {inputs[0].path} and "
-            f"{len(inputs) - 1} more files."
+            f"`input` holds no tf.train.{name} that can be read. Received: {named(inputs)}."
+            f"{format_hint(inputs)}"
         )
     return Schema(kinds)
 

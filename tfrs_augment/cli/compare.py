@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 BASELINE = "baseline"
 _CUTS = ("user_time", "time", "user")
 _FOLDS = ("user", "row", "item")
+_SEEDS = 5
+_OF_PREDICTIONS = ("rmse", "log_loss", "auc", "calibration")
+"""Metrics of ranking models: what this command trains is retrieval models."""
 _DROPOUT = 0.4
 """Of the control without a policy; the default of TwoTower is 0.2."""
 
@@ -141,10 +144,11 @@ def main(arguments: argparse.Namespace, _: Sequence[str]) -> int:
     from tfrs_augment.evaluation.measuring.registry import REGISTRY
 
     split_options = _split_options(arguments)
-    _check_metric(arguments.metric, REGISTRY)
-    seeds = training.seed_range("seeds", arguments.seeds or arguments.folds or 5)
+    _check_metric(arguments.metric, [name for name in REGISTRY if name not in _OF_PREDICTIONS])
+    counts = (arguments.seeds, arguments.folds, _SEEDS)
+    seeds = training.seed_range("seeds", next(count for count in counts if count is not None))
     build_model, protocol = training.load_model(arguments), training.load_protocol(arguments)
-    arms = _arms(arguments)
+    arms = _arms(arguments, build_model)
     folder = ResultFolder(arguments.output, "report.json", arguments.overwrite)
     data, test = read_interactions(arguments, arguments.test)
     for path, (_, arm) in zip(arguments.policy, _policies(arms), strict=True):
@@ -182,12 +186,13 @@ def _split_options(arguments: argparse.Namespace) -> dict[str, Any]:
         for name in ("by", "cold_share", "cold_user_share")
         if getattr(arguments, name) is not None
     }
-    if arguments.test is not None and (given or arguments.folds):
-        names = [*given, *(["folds"] if arguments.folds else [])]
+    if arguments.test is not None and (given or arguments.folds is not None):
+        names = [*given, *(["folds"] if arguments.folds is not None else [])]
         raise InvalidArgumentError(
             f"`--{names[0]}` says how --input is split, which --test does already. Leave out one of them."
         )
     if arguments.folds is not None:
+        training.seed_range("folds", arguments.folds, fewest=2)
         shares = [name for name in given if name != "by"]
         if shares or given.get("by", "user") not in _FOLDS:
             what = f"--{shares[0]}" if shares else f"--by {given['by']}"
@@ -214,7 +219,7 @@ def _splitter(
     return lambda seed: split(data, seed=seed, **given)
 
 
-def _arms(arguments: argparse.Namespace) -> dict[str, Arm]:
+def _arms(arguments: argparse.Namespace, build_model: Callable[..., Any]) -> dict[str, Arm]:
     from tfrs_augment.errors import InvalidArgumentError
     from tfrs_augment.evaluation import Arm, controls
 
@@ -231,6 +236,8 @@ def _arms(arguments: argparse.Namespace) -> dict[str, Arm]:
         dropout = arguments.dropout
         if dropout is None and arguments.build_model is None:
             dropout = _DROPOUT
+        if dropout is not None:
+            _check_dropout(arguments, build_model, dropout)
         arms |= controls(
             copies=max(arguments.copies, 1),
             dropout=None if dropout is None else {"dropout": dropout},
@@ -242,6 +249,16 @@ def _arms(arguments: argparse.Namespace) -> dict[str, Arm]:
             raise InvalidArgumentError(f"`--policy` must name a file once. Received: {path} twice.")
         arms[name] = Arm(_load(path), copies=1 + arguments.copies)
     return arms
+
+
+def _check_dropout(
+    arguments: argparse.Namespace, build_model: Callable[..., Any], dropout: float
+) -> None:
+    from tfrs_augment.errors import InvalidArgumentError
+
+    if not 0 <= dropout < 1:
+        raise InvalidArgumentError(f"`--dropout` must be in [0, 1). Received: --dropout {dropout}.")
+    training.check_options(arguments, build_model, {"dropout": dropout}, option="dropout")
 
 
 def _load(path: str):

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from tfrs_augment.datasets.interactions import Column, Interactions
 
+_FLOATS_END = 2**24
+"""float32, as which floats are read, holds all whole numbers below it alone."""
+
 
 def add_interactions(parser: argparse.ArgumentParser) -> None:
     """Adds --input, and what says how its rows are understood."""
@@ -43,14 +46,15 @@ def read_interactions(
 
     Raises:
       UnknownFeatureError: a named column is not there; the message lists close matches.
-      DataError: the files cannot be read, or a column is of the wrong kind.
+      DataError: the files cannot be read, a column is of the wrong kind, or all rows of the other files are
+        in --input too.
     """
     from tfrs_augment.datasets.interactions import take_column
 
-    table = _read(arguments, arguments.input)
+    table = _read(arguments, "input", arguments.input)
     rows = _length(table)
     if test is not None:
-        table = _joined(table, _read(arguments, test))
+        table = _joined(table, _read(arguments, "test", test))
     table = _checked(table, arguments)
     known = _known(table, arguments)
     if not known.all():
@@ -60,19 +64,21 @@ def read_interactions(
     rows = int(known[:rows].sum())
     if test is None:
         return data, None
+    _check_test(data, rows)
     return data.take(slice(0, rows)), data.take(slice(rows, None))
 
 
-def _read(arguments: argparse.Namespace, globs: Sequence[str]) -> dict[str, Column]:
+def _read(arguments: argparse.Namespace, option: str, globs: Sequence[str]) -> dict[str, Column]:
     from tfrs_augment.beam.reading import read_rows
 
-    rows = read_rows(
-        globs,
-        schema=options.load_schema(arguments),
-        input_format=arguments.input_format,
-        input_compression=arguments.input_compression,
-        lists=True,
-    )
+    with options.naming(option):
+        rows = read_rows(
+            globs,
+            schema=options.load_schema(arguments),
+            input_format=arguments.input_format,
+            input_compression=arguments.input_compression,
+            lists=True,
+        )
     if rows.rejected:
         options.say(f"{rows.rejected:,} records cannot be used: {'; '.join(rows.reasons)}")
     return rows.table
@@ -146,6 +152,13 @@ def _checked(table: Mapping[str, Column], arguments: argparse.Namespace) -> dict
                 f"`--timestamp` must be in every row. Received: '{arguments.timestamp}', which "
                 f"{int(np.isnan(times).sum()):,} rows lack."
             )
+        wrong = times[(np.abs(times) >= _FLOATS_END) | (times != np.trunc(times))]
+        if len(wrong):
+            raise DataError(
+                "`--timestamp` must be whole numbers, and floats are read as float32, which holds these "
+                f"below {_FLOATS_END:,} alone. Received: '{arguments.timestamp}' of floats, such as "
+                f"{float(wrong[0]):.17g}. Write it as whole numbers (int64)."
+            )
         table[arguments.timestamp] = times.astype(np.int64)
     gaps = [
         name
@@ -199,6 +212,26 @@ def _interactions(table: Mapping[str, Column], arguments: argparse.Namespace) ->
         # Short, and the same wherever the command is started: cached trainings go by it too.
         name=", ".join("/".join(pathlib.PurePath(glob).parts[-2:]) for glob in arguments.input),
     )
+
+
+def _check_test(data: Interactions, rows: int) -> None:
+    """Counts test rows, those from `rows` on, that are training rows too, and refuses them if all are."""
+    import numpy as np
+
+    from tfrs_augment.errors import DataError
+
+    pairs = data.user_index() * len(data.items[data.item_id]) + data.item_index()
+    _, times = np.unique(data.rows[data.timestamp], return_inverse=True)
+    _, pairs = np.unique(pairs, return_inverse=True)
+    keys = pairs * (times.max(initial=0) + 1) + times
+    held, known = len(keys) - rows, int(np.isin(keys[rows:], keys[:rows]).sum())
+    if known and known == held:
+        raise DataError(
+            "`--test` must have rows that --input lacks. Received: rows whose user, item and time are in "
+            f"--input too, all {held:,} rows of --test."
+        )
+    if known:
+        options.say(f"test rows that are rows of --input too: {known:,} of {held:,}")
 
 
 def _codes(column) -> np.ndarray:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -154,6 +155,18 @@ def read_rows(
     if rows.rejected:
         say(f"{rows.rejected:,} records cannot be used: {'; '.join(rows.reasons)}")
     return rows.table
+
+
+@contextlib.contextmanager
+def naming(option: str) -> Iterator[None]:
+    """Tells what is wrong with an `input` by the name of the option that named the files."""
+    from tfrs_augment.errors import DataError
+
+    try:
+        yield
+    except DataError as error:
+        text = str(error).replace("`input`", f"`--{option}`")
+        raise DataError(text.replace("Received: input=", f"Received: --{option} ")) from error
 
 
 def say(text: str) -> None:

@@ -172,8 +172,10 @@ def _measure(arguments: argparse.Namespace) -> int:
     folder = ResultFolder(arguments.output, "data.json", arguments.overwrite)
     limits = _limits(arguments.limit)
     policy = options.load_policy(arguments) if arguments.policy else _policy_of(arguments.augmented)
-    source = _read(arguments, arguments.source, arguments.input_format)
-    augmented = _read(arguments, arguments.augmented, "tfrecord")
+    with options.naming("source"):
+        source = _read(arguments, arguments.source, arguments.input_format)
+    with options.naming("augmented"):
+        augmented = _read(arguments, arguments.augmented, "tfrecord")
     found = measure_augmented(
         source,
         augmented,

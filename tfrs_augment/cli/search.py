@@ -103,7 +103,7 @@ def add_parser(commands) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the drawn policies")
     training.add_training(parser)
     parser.add_argument("--output", required=True, metavar="FOLDER", help="where the result goes")
-    options.add_overwrite(parser, "a result in the folder")
+    options.add_overwrite(parser, "a result in the folder, and a study of other settings")
     parser.set_defaults(main=main, takes_beam_options=False)
 
 
@@ -116,7 +116,7 @@ def main(arguments: argparse.Namespace, _: Sequence[str]) -> int:
     space, objective = _space(policy, arguments.parameter), _objective(arguments)
     schedule = Schedule(candidates=arguments.candidates, eta=arguments.eta, rungs=arguments.rungs)
     seeds = training.seed_range("seeds", arguments.seeds)
-    confirm = training.seed_range("confirm_seeds", arguments.confirm_seeds)
+    confirm = training.seed_range("confirm_seeds", arguments.confirm_seeds, fewest=2)
     build_model, protocol = training.load_model(arguments), training.load_protocol(arguments)
     schedule.plan(protocol.epochs)
     folder = ResultFolder(arguments.output, "trials.json", arguments.overwrite)
@@ -141,6 +141,7 @@ def main(arguments: argparse.Namespace, _: Sequence[str]) -> int:
         alpha=arguments.alpha,
         seed=arguments.seed,
         folder=os.path.join(arguments.output, "study"),
+        overwrite=arguments.overwrite,
         progress=not arguments.quiet,
         processes=arguments.processes,
     )

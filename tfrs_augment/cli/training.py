@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib
+import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def load_model(arguments: argparse.Namespace) -> Callable[..., Any]:
     """What --build_model names, with the options of --model_option.
 
     Raises:
-      InvalidArgumentError: there is no such function.
+      InvalidArgumentError: there is no such function, or it takes other arguments.
     """
     given = dict(_option(text) for text in arguments.model_option)
     if arguments.build_model is None:
@@ -66,7 +67,46 @@ def load_model(arguments: argparse.Namespace) -> Callable[..., Any]:
         build = TwoTower
     else:
         build = _import(arguments.build_model)
+    check_options(arguments, build, given, option="model_option")
     return functools.partial(build, **given) if given else build
+
+
+def check_options(
+    arguments: argparse.Namespace,
+    build: Callable[..., Any],
+    given: Mapping[str, Any],
+    *,
+    option: str,
+) -> None:
+    """Checks that a model's function takes the training rows and options, before anything is trained.
+
+    Raises:
+      InvalidArgumentError: it does not; the message lists close matches.
+    """
+    from tfrs_augment.errors import InvalidArgumentError, close_matches
+
+    try:
+        signature = inspect.signature(build)
+    except (TypeError, ValueError):
+        return  # Of some that are written in C nothing is known.
+    model = arguments.build_model or "TwoTower"
+    kinds = {name: parameter.kind for name, parameter in signature.parameters.items()}
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    known = [name for name, kind in kinds.items() if kind in named]
+    if inspect.Parameter.VAR_KEYWORD not in kinds.values():
+        for name in given:
+            if name not in known:
+                raise InvalidArgumentError(
+                    f"`--{option}` must be an argument of {model}. Received: '{name}'. "
+                    f"{close_matches(name, known[1:])}"
+                )
+    try:
+        signature.bind(None, **given)
+    except TypeError as error:
+        raise InvalidArgumentError(
+            "`--build_model` must take the training rows and the options of --model_option. Received: "
+            f"{model}, {error}."
+        ) from error
 
 
 def load_protocol(arguments: argparse.Namespace) -> Protocol:
@@ -92,17 +132,17 @@ def check_policy(policy: AugmentationPolicy, data: Interactions, path: str) -> N
             )
 
 
-def seed_range(option: str, count: int) -> range:
+def seed_range(option: str, count: int, *, fewest: int = 1) -> range:
     """The seeds 0 to `count` - 1.
 
     Raises:
-      InvalidArgumentError: there are none.
+      InvalidArgumentError: there are fewer than `fewest`.
     """
     from tfrs_augment.errors import InvalidArgumentError
 
-    if count < 1:
+    if count < fewest:
         raise InvalidArgumentError(
-            f"`--{option}` must be at least 1. Received: --{option} {count}."
+            f"`--{option}` must be at least {fewest}. Received: --{option} {count}."
         )
     return range(count)
 
@@ -121,9 +161,11 @@ def _import(text: str) -> Callable[..., Any]:
         sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:
+        # Whatever its code raises; of a SyntaxError the text has the file and the line.
         raise InvalidArgumentError(
-            f"`--build_model` names module '{module_name}', which cannot be imported: {error}."
+            f"`--build_model` names module '{module_name}', which cannot be imported: "
+            f"{type(error).__name__}: {error}."
         ) from error
     found = getattr(module, name, None)
     if not callable(found):

@@ -45,6 +45,7 @@ def search(
     alpha: float = ALPHA,
     seed: int = 0,
     folder: str | os.PathLike | None = None,
+    overwrite: bool = False,
     processes: int = 1,
     progress: bool = True,
 ) -> SearchResult:
@@ -65,8 +66,9 @@ def search(
       space: what may vary; a policy stands for `Space.of(policy)`.
       split: `seed -> Split`, of what the test leaves: `lambda seed: development_split(whole, seed=seed)`.
       seeds: of the rungs' splits, weights and batches; distinct integers.
-      confirm_seeds: of the confirmation, none of them in `seeds`. Default: five, from the highest of `seeds`
-        on. With one nothing can be told, with two only a gain that is large beside what seeds do.
+      confirm_seeds: of the confirmation, at least two, none of them in `seeds`: with one nothing could be
+        told, with two only a gain that is large beside what seeds do. Default: five, from the highest of
+        `seeds` on.
       schedule: how many candidates and rungs. Default: `Schedule()`.
       objective: what is maximized. Default: `Objective()`.
       protocol: how arms are trained; its `epochs` are those of the last rung. Default: `Protocol()`.
@@ -77,6 +79,8 @@ def search(
       seed: of the drawing of candidates.
       folder: where the study is kept: `study.journal`, which Optuna reads, and `runs/`, finished trainings. A
         search that was interrupted goes on from there. Default: nothing is kept.
+      overwrite: whether a study of other settings in `folder` is dropped, rather than refused; finished
+        trainings are kept, for those that are asked for again. Default: False.
       processes: trainings at a time, as of `evaluation.compare`. Default: 1.
       progress: whether to say the budget and show progress bars, on stderr.
 
@@ -114,6 +118,10 @@ def search(
                 f"`{name}` must be of the class {kind.__name__}. Received: {name}={value!r}."
             )
     _check(protocol, arm, baseline, alpha, seed)
+    if not isinstance(overwrite, bool):
+        raise InvalidArgumentError(
+            f"`overwrite` must be True or False. Received: overwrite={overwrite!r}."
+        )
     rungs = schedule.plan(protocol.epochs)
     budget = schedule.budget(epochs=protocol.epochs, seeds=len(seeds), confirm_seeds=len(confirm))
     candidates = draw(space, schedule.candidates, seed)
@@ -149,7 +157,7 @@ def search(
         else:
             place = pathlib.Path(folder)
             place.mkdir(parents=True, exist_ok=True)
-        study = StudyFile(None if folder is None else place, space, settings)
+        study = StudyFile(None if folder is None else place, space, settings, overwrite=overwrite)
         options = {"cache_dir": place / "runs", "progress": progress, "processes": processes}
         trainer = _Trainer(build_model, splits, protocol, arm, baseline, options)
         values = functools.partial(objective.values, users=choosing)
@@ -321,10 +329,10 @@ def _seeds(seeds: Iterable[int], confirm: Iterable[int] | None) -> tuple[tuple[i
     after = max(seeds) + 1
     confirm = tuple(range(after, after + _CONFIRM) if confirm is None else confirm)
     whole = all(isinstance(number, int) for number in confirm)
-    if not confirm or not whole or len({*confirm, *seeds}) < len(confirm) + len(seeds):
+    if len(confirm) < 2 or not whole or len({*confirm, *seeds}) < len(confirm) + len(seeds):
         raise InvalidArgumentError(
-            "`confirm_seeds` must be distinct integers, at least one, and none of `seeds`. Received: "
-            f"confirm_seeds={confirm}, seeds={seeds}."
+            "`confirm_seeds` must be distinct integers, at least two, and none of `seeds`. Received: "
+            f"confirm_seeds={confirm}, seeds={seeds}. With one seed no gain can be told from chance."
         )
     return seeds, confirm
 
@@ -355,8 +363,9 @@ def _check(protocol: Protocol, arm: Arm, baseline: Arm, alpha: float, seed: int)
 def _announce(rungs, seeds: int, confirm: int, budget: int) -> str:
     steps = ", ".join(f"{r.candidates} for {r.epochs} epochs" for r in rungs)
     return (
-        f"search: {steps}, each with {seeds} seeds and beside the baseline; then the best and the baseline "
-        f"with {confirm} other seeds, judged by other users; {budget:,} epochs at most"
+        f"search: {steps}, each with {seeds} seed{'s' if seeds > 1 else ''} and beside the baseline; then "
+        f"the best and the baseline with {confirm} other seeds, judged by other users; {budget:,} epochs at "
+        "most"
     )
 
 

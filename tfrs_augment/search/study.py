@@ -81,40 +81,38 @@ class StudyFile:
       folder: where `study.journal` is; None keeps it in memory.
       space: of the candidates.
       settings: of the search, as JSON values. A journal of other settings is refused.
+      overwrite: whether it is dropped instead. Finished trainings beside it stay.
 
     Raises:
       InvalidArgumentError: the folder holds another search.
       DataError: the journal cannot be read.
     """
 
-    def __init__(self, folder: str | os.PathLike | None, space: Space, settings: Mapping[str, Any]):
-        optuna = import_optuna()
-        self._optuna, self._space = optuna, space
+    def __init__(
+        self,
+        folder: str | os.PathLike | None,
+        space: Space,
+        settings: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+    ):
+        self._optuna, self._space = import_optuna(), space
         path = None if folder is None else pathlib.Path(folder) / "study.journal"
-        try:
-            self._study = _quietly(
-                optuna.create_study,
-                storage=None if path is None else _journal(path),
-                study_name=_NAME,
-                direction="maximize",
-                load_if_exists=True,
-            )
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise DataError(
-                f"The study file '{path}' cannot be read: {error}. Remove it: what was trained is kept in "
-                f"'{pathlib.Path(folder or '') / 'runs'}'."
-            ) from error
         text = json.dumps(settings, sort_keys=True)
+        self._study = _open(path)
         known = self._study.user_attrs.get("settings")
+        if known is not None and known != text:
+            if not overwrite:
+                old, new = json.loads(known), json.loads(text)
+                names = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+                raise InvalidArgumentError(
+                    f"`folder` '{folder}' holds another search, of other {', '.join(names)}. Pass overwrite "
+                    "(--overwrite) to drop it, finished trainings are kept; or choose another folder."
+                )
+            path.unlink()
+            self._study, known = _open(path), None
         if known is None:
             self._study.set_user_attr("settings", text)
-        elif known != text:
-            old, new = json.loads(known), json.loads(text)
-            names = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
-            raise InvalidArgumentError(
-                f"`folder` '{folder}' holds another search, of other {', '.join(names)}. Take another "
-                "folder, or remove it."
-            )
 
     def add(self, trial: Trial) -> None:
         """Adds what became of a candidate, once."""
@@ -216,6 +214,23 @@ def _param(parameter: Parameter, value: Any) -> Any:
     if isinstance(parameter, Switch):
         return parameter.rate / 2 if value else (1 + parameter.rate) / 2
     return value
+
+
+def _open(path: pathlib.Path | None) -> optuna.Study:
+    """The study in a file, new where there is none; None keeps it in memory."""
+    try:
+        return _quietly(
+            import_optuna().create_study,
+            storage=None if path is None else _journal(path),
+            study_name=_NAME,
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise DataError(
+            f"The study file '{path}' cannot be read: {error}. Remove it: what was trained is kept in "
+            f"'{path.parent / 'runs'}'."
+        ) from error
 
 
 def _journal(path: pathlib.Path) -> optuna.storages.JournalStorage:

@@ -93,7 +93,8 @@ def main(arguments: argparse.Namespace, _: Sequence[str]) -> int:
     schema = options.load_schema(arguments)
     names = list(synthesizer.spec.names)
     real = options.read_rows(arguments, arguments.input, names, schema)
-    holdout = options.read_rows(arguments, arguments.holdout, names, schema)
+    with options.naming("holdout"):
+        holdout = options.read_rows(arguments, arguments.holdout, names, schema)
     count = len(real[names[0]]) if arguments.num_rows is None else arguments.num_rows
     synthetic = synthesizer.sample(count, seed=arguments.seed, progress=not arguments.quiet)
     interactions, pairs = None, None
