@@ -363,7 +363,7 @@ def test_wrong_references_are_refused_before_anything_is_written(day, tmp_path):
         (tmp_path / "nowhere.json", "nowhere.json' cannot be read"),
         (
             tmp_path / "empty",
-            r"'.*empty' has no statistics.json .* \(--drift_threshold\), writes it",
+            r"'.*empty' has no statistics.json .* no reference writes it",
         ),
         (tmp_path / "damaged.json", "damaged.json' cannot be read"),
         (day / "first" / "fitted.json", "holds no statistics to compare with"),

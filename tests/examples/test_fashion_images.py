@@ -41,6 +41,7 @@ def folder(tmp_path_factory) -> pathlib.Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_trains_measures_and_draws(example, folder, tmp_path, capsys):
     report = tmp_path / "report"
     example.main(["--data_dir", str(folder), "--epochs", "1", "--report", str(report)])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 _PROGRAM = """
 import tfrs_augment as aug
 import numpy as np
@@ -34,6 +36,7 @@ print("alike")
 """
 
 
+@pytest.mark.slow
 def test_a_fit_repeats():
     done = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True)
     assert done.stdout.split()[-1:] == ["alike"], done.stderr[-2000:]

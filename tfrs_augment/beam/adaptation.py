@@ -130,8 +130,8 @@ class Start:
             return cls(guard, policy, policy, _load_statistics(path))
         if not _exists(path, STATISTICS):
             raise DataError(
-                f"The reference '{path}' has no {STATISTICS} to compare with. A first run with `drift`, "
-                "without a reference (--drift_threshold), writes it."
+                f"The reference '{path}' has no {STATISTICS} to compare with. A first run with a drift "
+                "threshold and no reference writes it."
             )
         reference = _load_statistics(files.join(path, STATISTICS))
         given, statistics = None, None
