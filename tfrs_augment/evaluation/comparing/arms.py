@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import pickle
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -256,9 +255,7 @@ def _text(value: Any) -> str:
         return f"[{text}]" if isinstance(value, list) else f"({text})"
     if isinstance(value, np.ndarray | tf.Tensor | tf.Variable):
         array = np.asarray(value)
-        held = (
-            pickle.dumps(array) if array.dtype == object else np.ascontiguousarray(array).tobytes()
-        )
+        held = repr(array.tolist()).encode() if array.dtype == object else array.tobytes()
         return f"array({array.dtype}, {array.shape}, {hashlib.sha256(held).hexdigest()[:16]})"
     if isinstance(value, functools.partial | types.FunctionType | types.MethodType | type):
         return name_of(value)
